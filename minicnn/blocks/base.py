@@ -1,0 +1,196 @@
+"""The one idea of the house: every block f has a transposed block, and that is a block too.
+
+A block is a pure function of arrays with fixed settings. `forward` gives its output and the
+*statistic* that its transpose needs (a ReLU's mask, a pooling's switches; most need none).
+`transposed(kept, wrt)` gives the map that carries a top signal p from the output back to operand
+`wrt`,
+
+    p  ->  J^T p,       J = d output / d operand,
+
+built from blocks again. It is linear in p. Since it is written with the same operators and blocks
+that users write with, it runs on arrays, records on tensors (which makes gradients of gradients
+exact) and draws itself when handed symbols (which makes the reversed network).
+
+Source: A. Vedaldi's lectures on backpropagation networks; A. Mahendran and A. Vedaldi, "Salient
+Deconvolutional Networks", ECCV 2016.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.kernels import Packed
+
+__all__ = ["OUTPUT", "Block", "Identity", "Kept", "Operand", "Piece", "Shape"]
+
+Shape = tuple[int, ...]
+
+OUTPUT = -1  # index by which a block refers to its own output among its operands
+
+
+class Operand:
+    """What blocks can be called on besides arrays: tensors and symbols derive from it."""
+
+    shape: Shape
+    dtype: np.dtype
+    __array_ufunc__ = None  # let array * operand reach operand.__rmul__
+
+    def apply(self, block: Block, operands: Sequence[Any]) -> Any:
+        """Run, record or draw the block on operands of this kind."""
+        raise TypeError(f"{type(self).__name__} does not say how to apply a block")
+
+
+class Kept:
+    """What one call of a block left for its transpose.
+
+    Parameters
+    ----------
+    statistic : Packed or None
+        Mask or switches; None where the block needs none.
+    shapes : sequence of tuple of int
+        Shapes of the operands.
+    read : callable
+        Gives operand i's value, or the output's for `OUTPUT`: an array, or a tensor on a tape.
+
+    """
+
+    __slots__ = ("_read", "shapes", "statistic")
+
+    def __init__(
+        self, statistic: Packed | None, shapes: Sequence[Shape], read: Callable[[int], Any]
+    ) -> None:
+        self.statistic = statistic
+        self.shapes = tuple(shapes)
+        self._read = read
+
+    def __getitem__(self, index: int) -> Any:
+        return self._read(index)
+
+    @property
+    def output(self) -> Any:
+        """The output's value."""
+        return self._read(OUTPUT)
+
+    def replaced(self, statistic: Packed | None) -> Kept:
+        """The same with another statistic, for ablations."""
+        return Kept(statistic, self.shapes, self._read)
+
+
+class Piece:
+    """A map from top signal to signal, made of blocks; `a >> b` runs a, then b."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, p: Any) -> Any:
+        return self.function(p)
+
+    def __rshift__(self, after: Callable[[Any], Any]) -> Piece:
+        return Piece(lambda p: after(self(p)))
+
+
+class Block:
+    """A pure function of arrays with fixed settings, and its transpose.
+
+    Subclasses are frozen dataclasses of their settings and define `forward` and `transposed`, and
+    `shape` where the output is not shaped like the (broadcast) operands.
+
+    Attributes
+    ----------
+    operand_names : tuple of str
+        What the operands are, for error messages and drawings.
+    buffers : tuple of int
+        Operands that are running statistics rather than parameters to learn.
+    nonlinear : bool
+        Whether reversal rules have a choice here; a rule that does not name such a block is told.
+    statistic : str
+        What the kept bits are called: "mask", "switches", "coins", or nothing.
+
+    """
+
+    operand_names: ClassVar[tuple[str, ...]] = ("input",)
+    buffers: ClassVar[tuple[int, ...]] = ()
+    nonlinear: ClassVar[bool] = False
+    statistic: ClassVar[str] = ""
+
+    def forward(self, *operands: Any) -> tuple[np.ndarray, Packed | None]:
+        """Compute the output from arrays, and the statistic that the transpose needs."""
+        raise TypeError(f"{self.kind} has no forward")
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        """The map p -> J^T p with respect to operand `wrt`, linear in the top signal p."""
+        raise TypeError(f"{self.kind} has no transpose")
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        """Operands (or OUTPUT) whose values `transposed(kept, wrt)` reads; none by default."""
+        return ()
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Output shape from operand shapes; broadcasting unless a block says otherwise."""
+        try:
+            return np.broadcast_shapes(*shapes)
+        except ValueError:
+            listed = " and ".join(str(shape) for shape in shapes)
+            raise ShapeError(f"{self.kind} cannot broadcast {listed}.") from None
+
+    def flops(self, *shapes: Shape) -> int:
+        """Floating-point operations of one call; one an output element unless stated."""
+        return int(np.prod(self.shape(*shapes)))
+
+    @property
+    def kind(self) -> str:
+        """The block's name in tables."""
+        return type(self).__name__
+
+    def __call__(self, *operands: Any) -> Any:
+        for operand in operands:
+            if isinstance(operand, Operand):
+                return operand.apply(self, operands)
+        self.shape(*(np.shape(operand) for operand in operands))
+        return self.forward(*operands)[0]
+
+    def record(self, *operands: np.ndarray) -> tuple[np.ndarray, Kept]:
+        """Run on arrays and keep everything: (output, kept), for study and tests."""
+        y, statistic = self.forward(*operands)
+        values = [*operands, y]  # index -1 is the output
+        return y, Kept(statistic, [np.shape(o) for o in operands], lambda i: values[i])
+
+    def __rshift__(self, after: Callable[[Any], Any]) -> Piece:
+        return Piece(self) >> after
+
+    def shuffled(self, kept: Kept, seed: Sequence[int]) -> Kept:
+        """What was kept, with its statistic at random: as many ones, in random places."""
+        assert kept.statistic is not None
+        return kept.replaced(kept.statistic.shuffled(np.random.default_rng(seed)))
+
+    def settings(self) -> str:
+        """The settings that differ from their defaults, as they would be typed."""
+        shown = []
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+            value = getattr(self, field.name)
+            if isinstance(value, (Packed, np.ndarray)) or value == field.default:
+                continue
+            shown.append(f"{field.name}={value}")
+        return ", ".join(shown)
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.settings()})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity(Block):
+    """y = x. Its own transpose; DeConvNet's stand-in for LRN."""
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return x, None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        return self
+
+    def flops(self, *shapes: Shape) -> int:
+        return 0

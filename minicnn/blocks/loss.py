@@ -1,0 +1,112 @@
+"""Softmax, its logarithm, and the cross-entropy that trains classifiers.
+
+    Softmax        y = e^x / sum e^x                  p -> y (p - <p, y>)
+    LogSoftmax     y = x - log sum e^x                p -> p - e^y sum p
+    CrossEntropy   y = mean over n of -log softmax(x_n)[label_n]
+                                                      p -> p (softmax(x) - onehot) / N
+
+each along one axis, with the largest x subtracted first so that nothing overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks.base import OUTPUT, Block, Kept, Shape
+from minicnn.blocks.smooth import Exp
+from minicnn.errors import ShapeError
+
+__all__ = ["CrossEntropy", "LogSoftmax", "Softmax"]
+
+
+class _AlongAxis(Block):
+    axis: int
+    nonlinear = True
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (OUTPUT,)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        if not -len(shapes[0]) <= self.axis < len(shapes[0]):
+            raise ShapeError(f"{self.kind} along axis {self.axis} of an array {shapes[0]}.")
+        return shapes[0]
+
+    def flops(self, *shapes: Shape) -> int:
+        return 4 * prod(shapes[0])
+
+
+@dataclass(frozen=True)
+class Softmax(_AlongAxis):
+    """y = e^x / sum e^x along an axis."""
+
+    axis: int = -1
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        y = kept.output
+        return lambda p: (p - (p * y).sum(axis=self.axis, keepdims=True)) * y
+
+
+@dataclass(frozen=True)
+class LogSoftmax(_AlongAxis):
+    """y = x - log sum e^x along an axis."""
+
+    axis: int = -1
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        shifted = x - x.max(axis=self.axis, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True)), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        y = kept.output
+        return lambda p: p - p.sum(axis=self.axis, keepdims=True) * Exp()(y)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy(Block):
+    """Mean over the batch of -log softmax(x)[label]; x (N, classes), labels (N) integers."""
+
+    labels: np.ndarray
+    nonlinear = True
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        log_p, _ = LogSoftmax(1).forward(x)
+        return np.asarray(-log_p[np.arange(len(x)), self.labels].mean()), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        count, classes = kept.shapes[0]
+
+        def pull(p: Any) -> Any:
+            x = kept[0]
+            onehot = (np.arange(classes) == self.labels[:, None]).astype(x.dtype)
+            return p * ((Softmax(1)(x) - onehot) * (1 / count))
+
+        return pull
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (0,)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        if len(x) != 2 or self.labels.shape != (x[0],):
+            raise ShapeError(
+                f"CrossEntropy needs scores (N, classes) and N labels; it got {x} and "
+                f"labels of shape {self.labels.shape}."
+            )
+        if self.labels.min(initial=0) < 0 or self.labels.max(initial=0) >= x[1]:
+            raise ShapeError(
+                f"Labels run from {self.labels.min()} to {self.labels.max()}; "
+                f"there are {x[1]} classes, 0 to {x[1] - 1}."
+            )
+        return ()
+
+    def flops(self, *shapes: Shape) -> int:
+        return 4 * prod(shapes[0])

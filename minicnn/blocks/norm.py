@@ -1,0 +1,170 @@
+"""Normalisations: across channels (LRN), by running statistics, by the data's own.
+
+    LRN         y_c = x_c s_c^-beta,  s_c = k + alpha/n sum x_j^2 over the n channels around c
+                p -> p s^-beta - 2 alpha/n beta x W^T(p x s^(-beta-1)),  W the window sum
+    BatchNorm   y = (x - mean) g / sqrt(var + eps) + b     frozen statistics: a scale and a shift
+    Normalise   y = (x - mean x) / sqrt(var x + eps)       over given axes: batch norm in training
+                p -> (p - mean p - y mean(p y)) / sqrt(var x + eps)
+
+Sources: Krizhevsky et al. 2012 (section 3.3) for LRN, with ONNX's alpha/n and its window
+floor((n-1)/2) before, ceil((n-1)/2) after; Ioffe and Szegedy 2015 for batch norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.errors import ShapeError
+
+__all__ = ["LRN", "BatchNorm", "ChannelSum", "Normalise"]
+
+
+@dataclass(frozen=True)
+class ChannelSum(Block):
+    """y_c = sum of x over channels c - before .. c + after. Transposed: the mirrored window."""
+
+    before: int
+    after: int
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return kernels.channel_sum(x, self.before, self.after), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        return ChannelSum(self.after, self.before)
+
+    def flops(self, *shapes: Shape) -> int:
+        return int(np.prod(shapes[0])) * (self.before + self.after)
+
+
+@dataclass(frozen=True)
+class LRN(Block):
+    """y_c = x_c / (bias + alpha/size sum x_j^2)^beta over `size` neighbouring channels."""
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    bias: float = 1.0
+    nonlinear = True
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return x * self._scale(x) ** -self.beta, None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        before, after = self._window
+        back = ChannelSum(after, before)
+
+        def pull(p: Any) -> Any:
+            x = kept[0]
+            s = self._scale(x)
+            shared = back(p * (x * s ** (-self.beta - 1)))
+            return p * s**-self.beta - shared * (x * (2 * self.alpha / self.size * self.beta))
+
+        return pull
+
+    def _scale(self, x: Any) -> Any:
+        """S = bias + alpha/size sum x^2, for arrays and tensors alike."""
+        return ChannelSum(*self._window)(x * x) * (self.alpha / self.size) + self.bias
+
+    @property
+    def _window(self) -> tuple[int, int]:
+        return (self.size - 1) // 2, self.size // 2
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (0,)
+
+    def flops(self, *shapes: Shape) -> int:
+        return int(np.prod(shapes[0])) * (self.size + 4)
+
+
+def _per_channel(values: Any, like: Shape) -> Any:
+    """Reshape (C,) so that it broadcasts over (N, C, *spatial)."""
+    return values.reshape((1, -1, *[1] * (len(like) - 2)))
+
+
+@dataclass(frozen=True)
+class BatchNorm(Block):
+    """Batch norm with frozen running statistics; operands input, scale, bias, mean, variance."""
+
+    eps: float = 1e-5
+    operand_names = ("input", "weight", "bias", "running_mean", "running_var")
+    buffers = (3, 4)
+
+    def forward(
+        self, x: np.ndarray, g: np.ndarray, b: np.ndarray, mean: np.ndarray, var: np.ndarray
+    ) -> tuple[np.ndarray, None]:
+        gain = g * (var + self.eps) ** -0.5
+        return x * _per_channel(gain, x.shape) + _per_channel(b - mean * gain, x.shape), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        like = kept.shapes[0]
+        rest = (0, *range(2, len(like)))
+
+        def inverse() -> Any:
+            return (kept[4] + self.eps) ** -0.5
+
+        def centred() -> Any:
+            return kept[0] - _per_channel(kept[3], like)
+
+        if wrt == 0:
+            return lambda p: p * _per_channel(kept[1] * inverse(), like)
+        if wrt == 1:
+            return lambda p: (p * (centred() * _per_channel(inverse(), like))).sum(axis=rest)
+        if wrt == 2:
+            return lambda p: p.sum(axis=rest)
+        if wrt == 3:
+            return lambda p: p.sum(axis=rest) * (kept[1] * inverse() * -1.0)
+        return lambda p: (
+            (p * centred()).sum(axis=rest) * (kept[1] * ((kept[4] + self.eps) ** -1.5 * -0.5))
+        )
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return ((1, 4), (0, 3, 4), (), (1, 4), (0, 1, 3, 4))[wrt]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        for name, shape in zip(self.operand_names[1:], shapes[1:], strict=False):
+            if len(x) < 2 or shape != (x[1],):
+                raise ShapeError(f"BatchNorm of {x} needs {name} of one value a channel: {shape}.")
+        return x
+
+    def flops(self, *shapes: Shape) -> int:
+        return 2 * int(np.prod(shapes[0]))
+
+
+@dataclass(frozen=True)
+class Normalise(Block):
+    """y = (x - mean) / sqrt(var + eps) with mean and biased variance of x over axes."""
+
+    axes: tuple[int, ...]
+    eps: float = 1e-5
+    nonlinear = True
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        centred, inverse = self._parts(x)
+        return centred * inverse, None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        def pull(p: Any) -> Any:
+            centred, inverse = self._parts(kept[0])
+            y = centred * inverse
+            along = (p * y).mean(axis=self.axes, keepdims=True)
+            return (p - p.mean(axis=self.axes, keepdims=True) - along * y) * inverse
+
+        return pull
+
+    def _parts(self, x: Any) -> tuple[Any, Any]:
+        centred = x - x.mean(axis=self.axes, keepdims=True)
+        variance = (centred * centred).mean(axis=self.axes, keepdims=True)
+        return centred, (variance + self.eps) ** -0.5
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (0,)
+
+    def flops(self, *shapes: Shape) -> int:
+        return 6 * int(np.prod(shapes[0]))

@@ -1,0 +1,129 @@
+"""Operators that turn expressions into blocks: what tensors and symbols have in common.
+
+`a * b` applies `Multiply`, `x.sum(axis)` applies `Sum`, and so on, with the names NumPy arrays have
+for the same things; so a transpose written as an expression runs on arrays, tensors and symbols.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks.arithmetic import Add, Divide, Multiply, Power, Scale, Subtract
+from minicnn.blocks.base import Operand
+from minicnn.blocks.linear import MatMul
+from minicnn.blocks.reduce import Mean, Sum
+from minicnn.blocks.shape import Reshape, Slice, Squeeze, Take, Transpose
+from minicnn.errors import InputError
+
+__all__ = ["Expression"]
+
+Axis = int | tuple[int, ...] | None
+
+
+def _axes(axis: Axis) -> tuple[int, ...] | None:
+    return (axis,) if isinstance(axis, int) else axis
+
+
+class Expression(Operand):
+    """An operand with arithmetic."""
+
+    def __add__(self, other: Any) -> Any:
+        return Add()(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return Add()(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return Subtract()(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return Subtract()(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return Multiply()(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return Multiply()(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return Divide()(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return Divide()(other, self)
+
+    def __neg__(self) -> Any:
+        return Scale(-1.0)(self)
+
+    def __pow__(self, exponent: float) -> Any:
+        return Power(float(exponent))(self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return MatMul()(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return MatMul()(other, self)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape))
+
+    @property
+    def T(self) -> Any:
+        """All axes reversed."""
+        return self.transpose()
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Sum over axes (all by default)."""
+        return Sum(_axes(axis), keepdims)(self)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Mean over axes (all by default)."""
+        return Mean(_axes(axis), keepdims)(self)
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same values in another shape; one -1 is inferred."""
+        target = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        return Reshape(tuple(int(n) for n in target))(self)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Axes permuted; reversed without arguments."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return Transpose(tuple(order) if order else tuple(range(self.ndim))[::-1])(self)
+
+    def swapaxes(self, a: int, b: int) -> Any:
+        """Two axes exchanged."""
+        order = list(range(self.ndim))
+        order[a], order[b] = order[b], order[a]
+        return Transpose(tuple(order))(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        """x[i, 2:5, ...]: integers, slices and one ellipsis, or one array of integers."""
+        if isinstance(index, (list, np.ndarray)):
+            return Take(np.asarray(index))(self)
+        items = list(index) if isinstance(index, tuple) else [index]
+        if Ellipsis in items:
+            place = items.index(Ellipsis)
+            items[place : place + 1] = [slice(None)] * (self.ndim - len(items) + 1)
+        slices, dropped = [], []
+        for axis, item in enumerate(items):
+            if isinstance(item, slice):
+                slices.append(item)
+            elif isinstance(item, (int, np.integer)):
+                if axis < self.ndim and not -self.shape[axis] <= item < self.shape[axis]:
+                    raise IndexError(f"index {item} on axis {axis} of a tensor {self.shape}")
+                slices.append(slice(int(item), int(item) + 1 or None))
+                dropped.append(axis)
+            else:
+                raise InputError(
+                    f"Cannot index a tensor with {item!r}: give integers, slices or one array."
+                )
+        y = Slice(tuple(slices))(self)
+        return Squeeze(tuple(dropped))(y) if dropped else y

@@ -1,0 +1,81 @@
+"""Sums and means over axes: their transposes repeat, as broadcasting does.
+
+Sum     y = sum of x over axes     p -> p repeated
+Mean    y = sum / count            p -> p / count repeated
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks.arithmetic import BroadcastTo, Scale
+from minicnn.blocks.base import Block, Kept, Piece, Shape
+from minicnn.errors import ShapeError
+
+__all__ = ["Mean", "Sum"]
+
+
+class _Reduction(Block):
+    """Shapes of a reduction; axes None means all."""
+
+    axes: tuple[int, ...] | None
+    keepdims: bool
+
+    def over(self, x: Shape) -> tuple[int, ...]:
+        """The axes reduced, counted from the front."""
+        if self.axes is None:
+            return tuple(range(len(x)))
+        for axis in self.axes:
+            if not -len(x) <= axis < len(x):
+                raise ShapeError(f"{self.kind} over axis {axis} of an array of shape {x}.")
+        return tuple(sorted(axis % len(x) for axis in self.axes))
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        axes = self.over(x)
+        if self.keepdims:
+            return tuple(1 if i in axes else n for i, n in enumerate(x))
+        return tuple(n for i, n in enumerate(x) if i not in axes)
+
+    def flops(self, *shapes: Shape) -> int:
+        return prod(shapes[0])
+
+    def _repeat(self, p: Any, x: Shape) -> Any:
+        axes = self.over(x)
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x))
+        return BroadcastTo(x)(p if p.shape == kept else p.reshape(kept))
+
+
+@dataclass(frozen=True)
+class Sum(_Reduction):
+    """y = sum of x over axes."""
+
+    axes: tuple[int, ...] | None = None
+    keepdims: bool = False
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return np.asarray(x.sum(axis=self.over(x.shape), keepdims=self.keepdims)), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        return lambda p: self._repeat(p, kept.shapes[0])
+
+
+@dataclass(frozen=True)
+class Mean(_Reduction):
+    """y = mean of x over axes."""
+
+    axes: tuple[int, ...] | None = None
+    keepdims: bool = False
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return np.asarray(x.mean(axis=self.over(x.shape), keepdims=self.keepdims)), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        x = kept.shapes[0]
+        count = prod(x[axis] for axis in self.over(x))
+        return Piece(Scale(1 / count)) >> (lambda p: self._repeat(p, x))

@@ -1,0 +1,130 @@
+"""Calls, and the walk that reverses them: backpropagation in a dozen lines.
+
+A forward run leaves a list of calls: which block, on what, giving what, keeping what. Walking the
+list backwards, each call turns the signal at its output into a signal at each of its operands,
+
+    signal[operand] += transposed(call, operand)(signal[output]),
+
+and the sum is the transpose of fan-out. The walk asks nothing of the signals but that blocks can be
+applied to them: on arrays it computes gradients, on tensors it records them (so that they can be
+differentiated again), on symbols it draws the reversed network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minicnn.blocks import Add, Block, Kept, Piece
+from minicnn.errors import NotDifferentiableError
+
+__all__ = ["Call", "Reversal", "own_transpose", "pull_back", "reaches"]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a block in a forward run.
+
+    Parameters
+    ----------
+    name : str
+        The call's name in the network.
+    block : Block
+        What was called.
+    operands : tuple of hashable or None
+        Keys of the values it read; None for constants.
+    output : hashable
+        Key of the value it gave.
+    kept : Kept
+        What it left for its transpose.
+
+    """
+
+    name: str
+    block: Block
+    operands: tuple[Hashable | None, ...]
+    output: Hashable
+    kept: Kept
+
+    @property
+    def transposed(self) -> Piece:
+        """The block's own transpose with respect to its first operand."""
+        return Piece(self.block.transposed(self.kept, 0))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first operand."""
+        return self.kept.shapes[0]
+
+
+Reversal = Callable[[Call, int], Callable[[Any], Any]]
+"""Gives the map that stands in for the transpose of a call with respect to an operand."""
+
+
+def own_transpose(call: Call, wrt: int) -> Callable[[Any], Any]:
+    """Every block's own transpose: plain backpropagation."""
+    return call.block.transposed(call.kept, wrt)
+
+
+def reaches(calls: Iterable[Call], wanted: Iterable[Hashable]) -> set[Hashable]:
+    """The values that depend on the wanted ones: only there do signals need to go."""
+    active = set(wanted)
+    for call in calls:
+        if any(operand in active for operand in call.operands):
+            active.add(call.output)
+    return active
+
+
+def pull_back(
+    calls: Sequence[Call],
+    seeds: Mapping[Hashable, Any],
+    wanted: Iterable[Hashable],
+    reversal: Reversal = own_transpose,
+    add: Callable[[Any, Any, Hashable], Any] | None = None,
+) -> dict[Hashable, Any]:
+    """Carry top signals back through calls.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        In the order in which they ran.
+    seeds : mapping
+        Top signals p at some values: arrays, tensors or symbols.
+    wanted : iterable of hashable
+        Where signals are asked for.
+    reversal : callable
+        Which map stands in for each transpose; by default the transpose itself.
+    add : callable, optional
+        Adds two signals that meet at a value, given as third argument.
+
+    Returns
+    -------
+    dict
+        The signal at each wanted value that one arrives at.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If a block on the way has no transpose.
+
+    """
+    wanted = set(wanted)
+    active = reaches(calls, wanted)
+    add = add or (lambda a, b, value: Add()(a, b))
+    signals = dict(seeds)
+    for call in reversed(calls):
+        if call.output not in signals:
+            continue
+        p = signals[call.output] if call.output in wanted else signals.pop(call.output)
+        for wrt, operand in enumerate(call.operands):
+            if operand is None or operand not in active:
+                continue
+            try:
+                q = reversal(call, wrt)(p)
+            except TypeError as error:
+                raise NotDifferentiableError(
+                    f"{call.name} ({call.block.kind}) cannot be reversed: {error}."
+                ) from error
+            signals[operand] = add(signals[operand], q, operand) if operand in signals else q
+    return {value: signals[value] for value in wanted if value in signals}

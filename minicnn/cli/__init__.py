@@ -1,0 +1,27 @@
+"""The command line: one small file a command; each parses, calls a chapter, shows the result."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from minicnn.errors import MiniCNNError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point: errors for people become one paragraph and exit code 2."""
+    from minicnn.cli.app import app, console
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: console.print(
+            f"[yellow]Note:[/] {message}.", highlight=False
+        )
+        try:
+            app()
+        except MiniCNNError as error:
+            if "--debug" in sys.argv:
+                raise
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(2)

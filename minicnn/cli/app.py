@@ -1,0 +1,96 @@
+"""The application: its commands and what they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from minicnn._version import __version__
+from minicnn.attribution import top_classes
+from minicnn.data.bundled import bundled_path
+from minicnn.data.photo import photo, picture
+from minicnn.network import Network
+from minicnn.onnx import load
+from minicnn.tape import Tape
+
+__all__ = [
+    "Model",
+    "Photo",
+    "app",
+    "console",
+    "open_model",
+    "open_photo",
+    "show_top",
+    "warn_if_assumed",
+]
+
+app = typer.Typer(
+    name="minicnn",
+    help="Open convolutional networks up.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False, soft_wrap=False)
+
+Model = Annotated[str, typer.Argument(help="An ONNX file, or 'mnist' for the bundled network.")]
+Photo = Annotated[str, typer.Argument(help="An image file, or a bundled digit such as 'digit_7'.")]
+PreprocessName = Annotated[
+    str | None,
+    typer.Option("--preprocess", help="imagenet, caffe or raw, where the file does not say."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"minicnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Open convolutional networks up."""
+
+
+def open_model(model: str, preprocess: str | None = None) -> Network:
+    """The network of a file or of a bundled name."""
+    return load(bundled_path(model), preprocess=preprocess)
+
+
+def open_photo(path: str, network: Network) -> tuple[object, object]:
+    """A photo as the network's input and as something to look at."""
+    file = bundled_path(path)
+    return photo(file, network.preprocess), picture(file, network.preprocess)
+
+
+def warn_if_assumed(network: Network) -> None:
+    """Say how photos were preprocessed where the file did not."""
+    source = network.metadata.get("minicnn.preprocess.source", "")
+    if source.startswith("assumed"):
+        console.print(f"preprocessing {source} (the file does not say; see --preprocess)")
+
+
+def show_top(tape: Tape, most: int = 5) -> None:
+    """Print the strongest classes."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for number, name, share in top_classes(tape, most):
+        table.add_row(f"{share:7.2%}", name, f"(class {number})" if name != str(number) else "")
+    console.print(table)
+
+
+def shown_path(path: Path) -> str:
+    """A path as the user would find it."""
+    return str(path.resolve())
+
+
+from minicnn.cli import compare, demo, trace  # noqa: E402, F401  (commands enter themselves)

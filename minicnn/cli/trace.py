@@ -1,0 +1,100 @@
+"""`minicnn trace`: the network and, mirrored beside it, its transposed network."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from minicnn.cli.app import (
+    Model,
+    PreprocessName,
+    app,
+    console,
+    open_model,
+    open_photo,
+    warn_if_assumed,
+)
+from minicnn.drawing import count, table, times
+from minicnn.look import Trace, TraceRow, trace
+from minicnn.look.trace import Range
+from minicnn.rules import find
+from minicnn.seeds import parse
+
+HEADER = (
+    "forward", "block", "output", "params", "FLOPs", "kept", "of", "Jacobian", "min", "max", "pos",
+    "ms", "|", "transposed", "min", "max", "pos", "ms",
+)  # fmt: skip
+RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
+
+
+@app.command("trace")
+def command(
+    model: Model,
+    photo: Annotated[
+        str | None, typer.Argument(help="An image file; without one, seeded noise is sent through.")
+    ] = None,
+    rule: Annotated[str, typer.Option(help="How to reverse: a rule's name or code.")] = "salinet",
+    layer: Annotated[
+        str | None, typer.Option(help="Where to start back. Default: the winning class.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="max, c, or c,i,j.")] = "max",
+    preprocess: PreprocessName = None,
+) -> None:
+    """Print each block and its transposed block: what it costs, what went through it."""
+    network = open_model(model, preprocess)
+    chosen = find(rule)
+    if photo is None:
+        shapes = network.infer_shapes()
+        generator = np.random.default_rng(0)
+        x = generator.standard_normal(shapes[next(iter(network.inputs))]).astype(network.dtype)
+        source = "standard normal noise, seed 0 (no photo was given)"
+    else:
+        warn_if_assumed(network)
+        x, _ = open_photo(photo, network)
+        source = photo
+    seed = None
+    if layer is not None or unit != "max":
+        seed = parse(network.record(x), layer or network.logits, unit)
+    found = trace(network, x, chosen, seed)
+    console.print(f"{network.name}  input {source}  {'x'.join(map(str, x.shape))}")
+    console.print(f"back: {found.rule} from {found.seed}\n")
+    _print(found)
+
+
+def _print(found: Trace) -> None:
+    rows = [*(_cells(row) for row in found.rows), _totals(found)]
+    print(table(HEADER, rows, right=RIGHT))
+    print(
+        "\nkept: bytes that the transpose needs, of the activation's bytes. Jacobian: elements of "
+        "the matrix that\nis never formed. pos: fraction above zero. transposed: what ran on the "
+        "way back; '=' passes p on unchanged.\n(A wide table: pipe it into less -S.)"
+    )
+
+
+def _cells(row: TraceRow) -> list[str]:
+    back = row.back_kind or ("=" if row.backward else "")
+    return [
+        row.name, row.kind, times(row.shape), count(row.parameters), count(row.flops),
+        count(row.kept_bytes), count(row.activation_bytes), count(row.jacobian),
+        *_range(row.forward), f"{row.seconds * 1e3:.2f}", "|", back, *_range(row.backward),
+        f"{row.back_seconds * 1e3:.2f}" if back else "",
+    ]  # fmt: skip
+
+
+def _totals(found: Trace) -> list[str]:
+    rows = found.rows
+    return [
+        "total", f"{len(rows)} blocks", "", count(sum(r.parameters for r in rows)),
+        count(sum(r.flops for r in rows)), count(sum(r.kept_bytes for r in rows)),
+        count(sum(r.activation_bytes for r in rows)), count(sum(r.jacobian for r in rows)),
+        "", "", "", f"{sum(r.seconds for r in rows) * 1e3:.2f}", "|", "", "", "", "",
+        f"{sum(r.back_seconds for r in rows) * 1e3:.2f}",
+    ]  # fmt: skip
+
+
+def _range(found: Range | None) -> tuple[str, str, str]:
+    if found is None:
+        return "", "", ""
+    return f"{found.low:.3g}", f"{found.high:.3g}", f"{found.positive:.0%}"

@@ -1,0 +1,7 @@
+"""Images and the facts that come with the package: photos, class names, the bundled network."""
+
+from minicnn.data.bundled import bundled_digits, bundled_model
+from minicnn.data.labels import imagenet_names
+from minicnn.data.photo import open_photo, photo, picture
+
+__all__ = ["bundled_digits", "bundled_model", "imagenet_names", "open_photo", "photo", "picture"]

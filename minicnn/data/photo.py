@@ -1,0 +1,117 @@
+"""Photos: from an image file to a network's input, and back to something to look at.
+
+Files are opened by Pillow with its guard against decompression bombs on; orientation tags are
+obeyed, transparency is put on white.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from minicnn.errors import ImageError, InputError
+from minicnn.preprocess import Preprocess, preset
+
+__all__ = ["open_photo", "photo", "picture"]
+
+MOST_PIXELS = 89_478_485  # Pillow's own limit: a larger picture is taken for a bomb
+
+
+def open_photo(path: str | os.PathLike[str]) -> Image.Image:
+    """Open an image file as RGB.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, no image, truncated, or larger than 89 megapixels.
+
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"There is no file {path}. Give the path of a photo.")
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder. Give the path of a photo in it.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)
+                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                    image = image.convert("RGBA")
+                    white = Image.new("RGBA", image.size, "white")
+                    image = Image.alpha_composite(white, image)
+                return image.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(
+            f"{path} unpacks to more than {MOST_PIXELS // 10**6} megapixels and may be a "
+            f"decompression bomb. Scale it down first."
+        ) from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} is not an image that Pillow knows (PNG, JPEG, ...).") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read: {error}. It may be cut off.") from error
+
+
+def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = None) -> np.ndarray:
+    """A photo as a network's input.
+
+    Parameters
+    ----------
+    path : path-like
+        An image file.
+    preprocess : Preprocess or str, optional
+        Usually `net.preprocess`; "imagenet" by default.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (1, C, H, W)
+        Normalised: (pixel / 255 * scale - mean) / std.
+
+    """
+    how = _resolve(preprocess)
+    pixels = picture(path, how)
+    if how.channels == 1:
+        grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+        pixels = grey[:, :, None]
+    elif how.order == "BGR":
+        pixels = pixels[:, :, ::-1]
+    values = (pixels * np.float32(how.scale) - np.float32(how.mean)) / np.float32(how.std)
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+
+
+def picture(path: str | os.PathLike[str], preprocess: Preprocess | str | None = None) -> np.ndarray:
+    """What the network sees of a photo, to look at: resized and cropped, not normalised.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (H, W, 3)
+        RGB in 0..1.
+
+    """
+    how = _resolve(preprocess)
+    image = open_photo(path)
+    if how.size:
+        width, height = image.size
+        scale = how.size / min(width, height)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+    if how.crop:
+        left, top = ((n - how.crop) // 2 for n in image.size)
+        if min(left, top) < 0:
+            raise InputError(
+                f"{path} is {image.size[0]}x{image.size[1]} pixels after resizing; a crop of "
+                f"{how.crop} does not fit. Give a larger photo or size={how.crop}."
+            )
+        image = image.crop((left, top, left + how.crop, top + how.crop))
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _resolve(preprocess: Preprocess | str | None) -> Preprocess:
+    if isinstance(preprocess, Preprocess):
+        return preprocess
+    return preset(preprocess or "imagenet")

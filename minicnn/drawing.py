@@ -1,0 +1,159 @@
+"""Networks as text: tables for the terminal, Graphviz for papers, HTML for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = ["Text", "count", "summary", "table", "times", "to_dot", "to_html"]
+
+
+class Text(str):
+    """A string that shows itself as it is, also at the prompt."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def count(number: float) -> str:
+    """A number in at most five characters: 950, 12.3k, 4.56M.
+
+    Examples
+    --------
+    >>> count(1234567)
+    '1.23M'
+
+    """
+    for unit in ("", "k", "M", "G", "T", "P", "E"):
+        if abs(number) < 999.5:
+            break
+        number /= 1000
+    return f"{number:.0f}" if not unit else f"{number:.3g}{unit}"
+
+
+def times(shape: Sequence[int | None]) -> str:
+    """A shape as 64x55x55, without its batch."""
+    return "x".join("?" if n is None else str(n) for n in shape[1:]) or "1"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
+    """Columns set apart by two spaces; those listed in `right` are aligned right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    return Text("\n".join([line(header), line(["-" * w for w in widths]), *map(line, rows)]))
+
+
+def rows(network: Network) -> list[list[str]]:
+    """One row a block: name, kind, settings, output shape, parameters, FLOPs."""
+    shapes = network.infer_shapes()
+    counted: set[str] = set()
+    result = []
+    for node in network.nodes:
+        parameters = [o for o in node.operands if o in network.arrays and o not in counted]
+        counted.update(parameters)
+        operand_shapes = [
+            network.arrays[o].shape if o in network.arrays else shapes[o] for o in node.operands
+        ]
+        result.append(
+            [
+                node.name,
+                node.block.kind,
+                node.block.settings(),
+                times(shapes[node.name]),
+                count(sum(network.arrays[o].size for o in parameters)),
+                count(node.block.flops(*operand_shapes)),
+            ]
+        )
+    return result
+
+
+HEADER = ["name", "block", "settings", "output", "params", "FLOPs"]
+
+
+def summary(network: Network) -> Text:
+    """The table of `rows` with a title and totals."""
+    shapes = network.infer_shapes()
+    inputs = ", ".join(f"{name} {times(shapes[name])}" for name in network.inputs)
+    total = sum(array.size for array in network.arrays.values())
+    work = sum(
+        node.block.flops(
+            *(network.arrays[o].shape if o in network.arrays else shapes[o] for o in node.operands)
+        )
+        for node in network.nodes
+    )
+    body = table(HEADER, rows(network), right=(4, 5))
+    return Text(
+        f"{network.name}: {len(network.nodes)} blocks, {total:,} parameters, "
+        f"{count(work)} FLOPs an image\ninput {inputs}\n{body}"
+    )
+
+
+def to_dot(network: Network, mirror: Network | None = None) -> str:
+    """Graphviz text; the mirror's nodes stand beside the nodes whose signals they carry."""
+    lines = [
+        "digraph network {",
+        '  rankdir=TB; node [shape=box, style="rounded,filled", fontname="Helvetica"];',
+    ]
+    lines += _cluster(network, "f", "#e8f0fe")
+    if mirror is not None:
+        lines += _cluster(mirror, "r", "#fdeee4")
+        own = {*network.inputs, *network.layers}
+        for value, signal in mirror.signals.items():
+            if value in own:
+                lines.append(
+                    f'  "f:{_escaped(value)}" -> "r:{_escaped(signal)}" '
+                    f"[style=dotted, dir=none, constraint=false];"
+                )
+                lines.append(f'  {{rank=same; "f:{_escaped(value)}"; "r:{_escaped(signal)}";}}')
+    return "\n".join([*lines, "}"])
+
+
+def _cluster(network: Network, prefix: str, colour: str) -> list[str]:
+    shapes = network.infer_shapes()
+    lines = []
+    for name in network.inputs:
+        label = f"{_escaped(name)}\\n{times(shapes[name])}"
+        lines.append(f'  "{prefix}:{_escaped(name)}" [label="{label}", fillcolor="white"];')
+    for node in network.nodes:
+        label = f"{_escaped(node.name)}\\n{node.block.kind}  {times(shapes[node.name])}"
+        lines.append(f'  "{prefix}:{_escaped(node.name)}" [label="{label}", fillcolor="{colour}"];')
+        for operand in node.operands:
+            if operand not in network.arrays:
+                lines.append(
+                    f'  "{prefix}:{_escaped(operand)}" -> "{prefix}:{_escaped(node.name)}";'
+                )
+    return lines
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def to_html(network: Network) -> str:
+    """The summary as an HTML table."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADER)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows(network)
+    )
+    return f"<b>{html.escape(network.name)}</b><table><tr>{head}</tr>{body}</table>"
+
+
+def range_text(array: np.ndarray) -> str:
+    """Smallest and largest value, in three digits each."""
+    return f"{array.min():.3g} .. {array.max():.3g}"

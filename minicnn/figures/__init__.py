@@ -1,0 +1,16 @@
+"""Figures: arrays in, pictures out. The only place that knows matplotlib."""
+
+from minicnn.figures.display import DISPLAYS, Display, sigmoid, symmetric
+from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
+from minicnn.figures.save import save
+
+__all__ = [
+    "DISPLAYS",
+    "Display",
+    "comparison_figure",
+    "family_figure",
+    "save",
+    "selectivity_figure",
+    "sigmoid",
+    "symmetric",
+]

@@ -1,0 +1,45 @@
+"""Saving figures: never half-written."""
+
+from __future__ import annotations
+
+import os
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from minicnn.errors import OutputError
+from minicnn.files import atomic_path
+
+__all__ = ["check_format", "save"]
+
+
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Make sure that a picture can have this file name.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is not one of a picture.
+
+    """
+    suffix = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if suffix not in known:
+        raise OutputError(
+            f"Cannot write {os.fspath(path)}: {suffix or 'no suffix'} is not a kind of picture. "
+            f"Use .png, .pdf or .svg."
+        )
+
+
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
+    """Write a figure as PNG, PDF or SVG.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+
+    """
+    check_format(path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)

@@ -1,0 +1,425 @@
+"""The blocks as functions, with names and arguments in the order of `torch.nn.functional`.
+
+Every function takes tensors or arrays: on arrays it only computes. Tensors are (N, C, H, W), filters
+(O, C/groups, kH, kW). `padding` may be one number, one an axis, or all sides: (top, left, bottom,
+right). Reductions, arithmetic and indexing are methods and operators of `Tensor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import blocks as B
+from minicnn.errors import InputError, ShapeError
+from minicnn.kernels import Window
+
+__all__ = [
+    "avg_pool2d",
+    "batch_norm",
+    "cat",
+    "clamp",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dropout",
+    "exp",
+    "flatten",
+    "global_avg_pool2d",
+    "global_max_pool2d",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "linear",
+    "local_response_norm",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max_pool2d",
+    "pad",
+    "prelu",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softmax",
+    "split",
+    "squeeze",
+    "tanh",
+    "transpose",
+    "unsqueeze",
+]
+
+Ints = int | Sequence[int]
+
+
+def window(
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    rank: int = 2,
+    ceil_mode: bool = False,
+) -> Window:
+    """A sliding window from torch-like arguments; `padding` may also have two numbers an axis."""
+
+    def each(name: str, value: Ints) -> tuple[int, ...]:
+        numbers = (int(value),) * rank if isinstance(value, (int, np.integer)) else tuple(value)
+        if len(numbers) != rank:
+            raise InputError(f"{name} needs 1 or {rank} numbers; it got {value}.")
+        return tuple(int(n) for n in numbers)
+
+    if isinstance(padding, Sequence) and len(padding) == 2 * rank:
+        pads = tuple(int(n) for n in padding)
+    else:
+        pads = each("padding", padding) * 2
+    made = Window(
+        each("kernel_size", kernel), each("stride", stride), pads, each("dilation", dilation),
+        ceil_mode,
+    )  # fmt: skip
+    if min(made.kernel + made.stride + made.dilation) < 1 or min(made.pads) < 0:
+        raise InputError(
+            "Kernel, stride and dilation must be 1 or more and padding 0 or more; "
+            f"got kernel {made.kernel}, stride {made.stride}, dilation {made.dilation}, "
+            f"padding {made.pads}."
+        )
+    return made
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlate images with filters.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (N, C, H, W)
+    weight : Tensor or array, shape (O, C/groups, kH, kW)
+    bias : Tensor or array, shape (O,), optional
+    stride, padding, dilation : int or sequence of int
+        `padding` may have four sides: (top, left, bottom, right).
+    groups : int
+
+    Returns
+    -------
+    Tensor or array, shape (N, O, H', W')
+        H' = floor((H + top + bottom - dilation (kH - 1) - 1) / stride) + 1.
+
+    Raises
+    ------
+    ShapeError
+        If channels, filters and groups do not fit, or the window does not fit into the image.
+
+    """
+    block = B.Conv(window(_kernel(weight), stride, padding, dilation), groups)
+    return block(input, weight) if bias is None else block(input, weight, bias)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Any:
+    """Transpose of `conv2d` with respect to its input; weight (C_in, C_out/groups, kH, kW).
+
+    `output_padding` picks among the input sizes that the convolution maps to the same output size;
+    like torch, it must be smaller than stride or dilation.
+    """
+    made = window(_kernel(weight), stride, padding, dilation)
+    extra = window(output_padding, 1, 0, 1).kernel if np.any(output_padding) else (0, 0)
+    for o, s, d in zip(extra, made.stride, made.dilation, strict=True):
+        if o >= max(s, d):
+            raise InputError(
+                f"output_padding {extra} must be smaller than stride {made.stride} or dilation "
+                f"{made.dilation}."
+            )
+    block = B.ConvTranspose(made, groups, extra)
+    return block(input, weight) if bias is None else block(input, weight, bias)
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """Y = x w^T + b for input (..., in), weight (out, in), bias (out)."""
+    return B.Linear()(input, weight) if bias is None else B.Linear()(input, weight, bias)
+
+
+def matmul(input: Any, other: Any) -> Any:
+    """Matrix product with NumPy's broadcasting."""
+    return B.MatMul()(input, other)
+
+
+def relu(input: Any) -> Any:
+    """max(x, 0)."""
+    return B.ReLU()(input)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+    """X where positive, negative_slope x elsewhere."""
+    return B.LeakyReLU(negative_slope)(input)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """X where positive, weight x elsewhere; weight has one value or one a channel."""
+    shape = np.shape(weight) if not isinstance(weight, B.Operand) else weight.shape
+    if len(shape) == 1 and shape[0] > 1:
+        weight = weight.reshape((1, -1, *[1] * (len(input.shape) - 2)))
+    return B.PReLU()(input, weight)
+
+
+def clamp(input: Any, min: float | None = None, max: float | None = None) -> Any:
+    """X held between min and max; at the bounds themselves nothing passes back."""
+    return B.Clip(min, max)(input)
+
+
+def sigmoid(input: Any) -> Any:
+    """1 / (1 + e^-x)."""
+    return B.Sigmoid()(input)
+
+
+def tanh(input: Any) -> Any:
+    """Hyperbolic tangent."""
+    return B.Tanh()(input)
+
+
+def exp(input: Any) -> Any:
+    """e^x."""
+    return B.Exp()(input)
+
+
+def log(input: Any) -> Any:
+    """Natural logarithm."""
+    return B.Log()(input)
+
+
+def hardsigmoid(input: Any) -> Any:
+    """min(max(x/6 + 1/2, 0), 1)."""
+    return B.HardSigmoid(1 / 6, 0.5)(input)
+
+
+def hardswish(input: Any) -> Any:
+    """X hardsigmoid(x)."""
+    return B.HardSwish()(input)
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows; stride is the kernel by default, padding is minus infinity.
+
+    With `return_indices` also the winners as flat row-major indices into each plane, (N, C, H', W')
+    integers, as torch gives them.
+    """
+    made = window(
+        kernel_size, kernel_size if stride is None else stride, padding, dilation,
+        ceil_mode=ceil_mode,
+    )  # fmt: skip
+    y = B.MaxPool(made)(input)
+    if not return_indices:
+        return y
+    x = input.data if isinstance(input, B.Expression) else input
+    plane = np.arange(x.shape[2] * x.shape[3], dtype=np.float64).reshape(1, 1, *x.shape[2:])
+    _, switches = B.MaxPool(made).forward(x)
+    places = B.Gather(switches, made, x.shape[2:]).forward(np.broadcast_to(plane, x.shape))[0]
+    return y, places.astype(np.int64)
+
+
+def global_max_pool2d(input: Any) -> Any:
+    """Maximum over each whole plane: (N, C, 1, 1)."""
+    return B.MaxPool(None)(input)
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Mean over windows; stride is the kernel by default."""
+    made = window(
+        kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode=ceil_mode
+    )
+    return B.AveragePool(made, count_include_pad)(input)
+
+
+def global_avg_pool2d(input: Any) -> Any:
+    """Mean over each whole plane: (N, C, 1, 1)."""
+    return B.Mean((2, 3), keepdims=True)(input)
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """X / (k + alpha/size sum of squares over `size` neighbouring channels)^beta.
+
+    The window of an even size leans to the later channels, as in ONNX and MatConvNet (torch leans
+    to the earlier ones); odd sizes agree with torch.
+    """
+    return B.LRN(size, alpha, beta, k)(input)
+
+
+def batch_norm(
+    input: Any,
+    running_mean: np.ndarray | None,
+    running_var: np.ndarray | None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Batch norm by running statistics, or (training) by the batch's own.
+
+    In training the running statistics are updated in place: (1 - momentum) old + momentum new, the
+    variance unbiased, as torch does.
+    """
+    channels, like = input.shape[1], (1, -1, *[1] * (len(input.shape) - 2))
+    axes = (0, *range(2, len(input.shape)))
+    if not training:
+        if running_mean is None or running_var is None:
+            raise InputError("batch_norm outside of training needs running_mean and running_var.")
+        ones = np.ones(channels, input.dtype)
+        return B.BatchNorm(eps)(
+            input,
+            ones if weight is None else weight,
+            np.zeros(channels, input.dtype) if bias is None else bias,
+            running_mean,
+            running_var,
+        )
+    x = input.data if isinstance(input, B.Expression) else input
+    count = x.size // channels
+    if count < 2:
+        raise ShapeError(
+            f"batch_norm in training needs more than one value a channel; got shape {x.shape}."
+        )
+    if running_mean is not None:
+        running_mean *= 1 - momentum
+        running_mean += momentum * x.mean(axis=axes)
+    if running_var is not None:
+        running_var *= 1 - momentum
+        running_var += momentum * x.var(axis=axes) * (count / (count - 1))
+    y = B.Normalise(axes, eps)(input)
+    y = y if weight is None else y * weight.reshape(like)
+    return y if bias is None else y + bias.reshape(like)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: int) -> Any:
+    """Drop each value with probability p and scale the others by 1 / (1 - p); seeded."""
+    return B.Dropout(p, seed)(input) if training and p > 0 else B.Identity()(input)
+
+
+def softmax(input: Any, dim: int = -1) -> Any:
+    """e^x / sum e^x along an axis."""
+    return B.Softmax(dim)(input)
+
+
+def log_softmax(input: Any, dim: int = -1) -> Any:
+    """X - log sum e^x along an axis."""
+    return B.LogSoftmax(dim)(input)
+
+
+def cross_entropy(input: Any, target: Any) -> Any:
+    """Mean of -log softmax(x)[label]; input (N, classes), target (N) integers."""
+    return B.CrossEntropy(np.asarray(target).astype(np.int64, casting="same_kind"))(input)
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors one after the other along an axis."""
+    return B.Concat(dim)(*tensors)
+
+
+def split(tensor: Any, split_size_or_sections: Ints, dim: int = 0) -> list[Any]:
+    """Cut a tensor along an axis into parts of the given length, or of the given lengths."""
+    axis = dim % len(tensor.shape)
+    total, sizes = tensor.shape[axis], split_size_or_sections
+    if isinstance(sizes, (int, np.integer)):
+        if sizes < 1:
+            raise InputError(f"split needs a length of 1 or more; it got {sizes}.")
+        sizes = [min(int(sizes), total - start) for start in range(0, total, int(sizes))]
+    if sum(sizes) != total:
+        raise ShapeError(f"Cannot split axis {dim} of length {total} into {list(sizes)}.")
+    starts = np.cumsum([0, *sizes]).tolist()
+    return [
+        B.Slice((slice(None),) * axis + (slice(a, b),))(tensor)
+        for a, b in zip(starts[:-1], starts[1:], strict=True)
+    ]
+
+
+def reshape(input: Any, shape: Sequence[int]) -> Any:
+    """The same values in another shape; one -1 is inferred."""
+    return B.Reshape(tuple(shape))(input)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Axes start_dim .. end_dim made one."""
+    return B.Flatten(start_dim, end_dim)(input)
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two axes exchanged."""
+    order = list(range(len(input.shape)))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return B.Transpose(tuple(order))(input)
+
+
+def squeeze(input: Any, dim: Ints | None = None) -> Any:
+    """Without the given axes of length 1, or without all of them."""
+    axes = (dim,) if isinstance(dim, int) else dim if dim is None else tuple(dim)
+    return B.Squeeze(axes)(input)
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """With a new axis of length 1."""
+    return B.Unsqueeze((dim,))(input)
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Any:
+    """Pad like torch: (left, right, top, bottom, ...), last axis first.
+
+    Modes are constant, reflect, replicate and circular.
+    """
+    rank = len(input.shape)
+    if len(pad) % 2 or len(pad) > 2 * rank:
+        raise InputError(f"pad needs pairs of numbers for at most {rank} axes; it got {pad}.")
+    pairs = [(0, 0)] * (rank - len(pad) // 2)
+    pairs += [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
+    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    if mode == "constant":
+        return B.Pad(tuple(pairs), value)(input)
+    if mode not in names:
+        raise InputError(f"Unknown pad mode {mode!r}: constant, reflect, replicate or circular.")
+    return pad_by_index(input, pairs, names[mode])
+
+
+def pad_by_index(x: Any, pairs: Sequence[tuple[int, int]], mode: str) -> Any:
+    """Pad by taking values from inside, an axis at a time; mode as in numpy.pad."""
+    for axis, (before, after) in enumerate(pairs):
+        if before or after:
+            indices = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)  # type: ignore[call-overload]
+            x = B.Take(indices, axis)(x)
+    return x
+
+
+def _kernel(weight: Any) -> tuple[int, ...]:
+    shape = weight.shape
+    if len(shape) != 4:
+        raise ShapeError(f"2-D filters have shape (O, C/groups, kH, kW); got {shape}.")
+    return tuple(shape[2:])

@@ -1,0 +1,125 @@
+"""Graphs: named calls of blocks, and the symbols that draw them.
+
+A `Node` says which block is called on which values; its name is also the name of the value it gives.
+Calling a block on a `Symbol` does not compute: it adds a node to the graph under construction. That
+is how the walk over a tape (`calls.pull_back`) draws the reversed network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks import Block, Expression, Shape
+
+__all__ = ["Builder", "Node", "Symbol"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A block called on named values.
+
+    Parameters
+    ----------
+    name : str
+        Its own name and its value's.
+    block : Block
+        What is called.
+    operands : tuple of str
+        Names of inputs, parameters or other nodes.
+    label : str
+        What else it may be called: in ONNX a node has a name besides its output's.
+
+    """
+
+    name: str
+    block: Block
+    operands: tuple[str, ...]
+    label: str = ""
+
+
+class Symbol(Expression):
+    """A value of a graph under construction: a name and a shape, no numbers."""
+
+    def __init__(self, builder: Builder, name: str, shape: Shape, dtype: np.dtype) -> None:
+        self.builder, self.name, self.shape, self.dtype = builder, name, shape, dtype
+
+    def apply(self, block: Block, operands: Sequence[Any]) -> Symbol:
+        """Add a call of the block to the graph."""
+        return self.builder.add(block, operands)
+
+
+class Builder:
+    """Collects nodes and constants.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of the values.
+    known : mapping
+        Arrays by name that may turn up as constants, and keep these names.
+
+    """
+
+    def __init__(self, dtype: np.dtype, known: Mapping[str, np.ndarray]) -> None:
+        self.dtype = dtype
+        self.nodes: list[Node] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self._names_of = {id(array): name for name, array in known.items()}
+        self._known = known  # keeps the arrays alive, so that their ids stay theirs
+        self._prefix = "value"
+        self._taken: set[str] = set()
+
+    def symbol(self, name: str, shape: Shape) -> Symbol:
+        """A new input."""
+        return Symbol(self, self._free(name), shape, self.dtype)
+
+    def add(self, block: Block, operands: Sequence[Any]) -> Symbol:
+        """Add a call of a block on symbols, arrays and numbers."""
+        names, shapes = [], []
+        for operand in operands:
+            if isinstance(operand, Symbol):
+                names.append(operand.name)
+                shapes.append(operand.shape)
+            else:
+                array = operand if isinstance(operand, np.ndarray) else self.dtype.type(operand)
+                names.append(self._constant(np.asarray(array)))
+                shapes.append(np.shape(array))
+        name = self._free(f"{self._prefix}/{block.kind}")
+        self.nodes.append(Node(name, block, tuple(names)))
+        return Symbol(self, name, block.shape(*shapes), self.dtype)
+
+    def named(self, name: str, function: Callable[[Any], Any], p: Symbol) -> Symbol:
+        """Apply a map to a symbol; its last node is called `name`, those before it name/Kind."""
+        first, self._prefix = len(self.nodes), name
+        result = function(p)
+        if len(self.nodes) == first:
+            return result
+        old, new = result.name, self._free(name)
+        for i in range(first, len(self.nodes)):
+            node = self.nodes[i]
+            operands = tuple(new if operand == old else operand for operand in node.operands)
+            own = new if node.name == old else node.name
+            self.nodes[i] = replace(node, name=own, operands=operands)
+        self._taken.discard(old)
+        return Symbol(self, new, result.shape, self.dtype)
+
+    def _constant(self, array: np.ndarray) -> str:
+        name = self._names_of.get(id(array))
+        if name is None:
+            name = self._free(f"{self._prefix}.kept")
+            self._names_of[id(array)] = name
+        self.arrays[name] = array
+        return name
+
+    def _free(self, name: str) -> str:
+        """The name, or with the first number that makes it a new one."""
+        candidate, count = name, 1
+        while candidate in self._taken:
+            count += 1
+            candidate = f"{name}.{count}"
+        self._taken.add(candidate)
+        return candidate

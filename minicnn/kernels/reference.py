@@ -1,0 +1,203 @@
+"""Reference kernels in plain NumPy: the definitions that every other kernel is held to.
+
+Arrays are (N, C, *spatial) of any spatial rank, filters (O, C/groups, *kernel), cross-correlation.
+The three convolution kernels are one trilinear form seen from its three sides,
+
+    <p, conv(x, w)>  =  <conv_transpose(p, w), x>  =  <conv_filter(p, x), w>,
+
+and images are taken one at a time, so a result never depends on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.kernels.geometry import Window
+from minicnn.kernels.packed import Packed
+
+Size = tuple[int, ...]
+
+
+def _unfold(image: np.ndarray, window: Window, out: Size) -> np.ndarray:
+    """Windows of one padded image (C, *buffer) as columns: (C, taps, positions) ("im2col")."""
+    columns = np.empty((image.shape[0], window.volume, *out), image.dtype)
+    for t, tap in enumerate(window.taps(out)):
+        columns[:, t] = image[(slice(None), *tap)]
+    return columns.reshape(image.shape[0], window.volume, -1)
+
+
+def _fold(columns: np.ndarray, window: Window, size: Size, out: Size) -> np.ndarray:
+    """Transpose of padding and unfolding: columns (C, taps, positions) added up to (C, *size)."""
+    channels = columns.shape[0]
+    buffer = np.zeros((channels, *window.buffer_size(size, out)), columns.dtype)
+    columns = columns.reshape(channels, window.volume, *out)
+    for t, tap in enumerate(window.taps(out)):
+        buffer[(slice(None), *tap)] += columns[:, t]
+    return window.cropped(buffer, size)
+
+
+def conv(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int
+) -> np.ndarray:
+    """y[o] = sum_c,t w[o,c,t] x[c, s i - pad + d t] + b[o]; returns (N, O, *out)."""
+    out = window.output_size(x.shape[2:])
+    filters, per_group = w.shape[0], w.shape[1]
+    matrix = w.reshape(groups, filters // groups, per_group * window.volume)  # (G, O/G, CK/G)
+    y = np.empty((x.shape[0], filters, *out), np.result_type(x, w))
+    padded = window.padded(x)
+    for n in range(x.shape[0]):
+        columns = _unfold(padded[n], window, out).reshape(groups, matrix.shape[2], -1)
+        y[n] = (matrix @ columns).reshape(filters, *out)
+    if b is not None:
+        y += b.reshape(-1, *[1] * window.rank)
+    return y
+
+
+def conv_transpose(
+    p: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int, size: Size
+) -> np.ndarray:
+    """x[c, s i - pad + d t] += sum_o w[o,c,t] p[o,i]; returns (N, C, *size), plus b[c]."""
+    filters, per_group = w.shape[0], w.shape[1]
+    out = p.shape[2:]
+    channels = groups * per_group
+    matrix = w.reshape(groups, filters // groups, per_group * window.volume).transpose(0, 2, 1)
+    x = np.empty((p.shape[0], channels, *size), np.result_type(p, w))
+    for n in range(p.shape[0]):
+        columns = matrix @ p[n].reshape(groups, filters // groups, -1)  # (G, CK/G, positions)
+        x[n] = _fold(columns.reshape(channels, window.volume, -1), window, size, out)
+    if b is not None:
+        x += b.reshape(-1, *[1] * window.rank)
+    return x
+
+
+def conv_filter(p: np.ndarray, x: np.ndarray, window: Window, groups: int) -> np.ndarray:
+    """w[o,c,t] = sum_n,i p[o,i] x[c, s i - pad + d t]; returns (O, C/groups, *kernel)."""
+    filters, per_group = p.shape[1], x.shape[1] // groups
+    out = p.shape[2:]
+    w = np.zeros((groups, filters // groups, per_group * window.volume), np.result_type(p, x))
+    padded = window.padded(x)
+    for n in range(p.shape[0]):
+        columns = _unfold(padded[n], window, out).reshape(groups, w.shape[2], -1)
+        w += p[n].reshape(groups, filters // groups, -1) @ columns.transpose(0, 2, 1)
+    return w.reshape(filters, per_group, *window.kernel)
+
+
+def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
+    """Maximum over each window and its switch (which tap won); padding is minus infinity.
+
+    Of equal values the first in row-major order wins. NaN wins over everything.
+    """
+    out = window.output_size(x.shape[2:])
+    padded = window.padded(x, -np.inf)
+    y, switch = None, None
+    for t, tap in enumerate(window.taps(out)):
+        value = padded[(slice(None), slice(None), *tap)]
+        if y is None or switch is None:
+            y, switch = value.copy(), np.zeros(value.shape, np.min_scalar_type(window.volume - 1))
+            continue
+        better = (value > y) | ((value != value) & (y == y))
+        np.copyto(y, value, where=better)
+        switch[better] = t
+    assert y is not None and switch is not None  # a window has at least one tap
+    return y, Packed.pack(switch, window.volume)
+
+
+def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.ndarray:
+    """Transpose of max-pooling: add each p to the tap that its switch names; (N, C, *size)."""
+    out = p.shape[2:]
+    switch = switches.unpack()
+    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    for t, tap in enumerate(window.taps(out)):
+        buffer[(slice(None), slice(None), *tap)] += np.where(switch == t, p, p.dtype.type(0))
+    return window.cropped(buffer, size)
+
+
+def gather(x: np.ndarray, switches: Packed, window: Window) -> np.ndarray:
+    """Read from each window the tap that its switch names (0 in the padding): unpool's transpose."""
+    switch = switches.unpack()
+    y = np.zeros((*x.shape[:2], *switch.shape[2:]), x.dtype)
+    padded = window.padded(x)
+    for t, tap in enumerate(window.taps(switch.shape[2:])):
+        np.copyto(y, padded[(slice(None), slice(None), *tap)], where=switch == t)
+    return y
+
+
+def center_tap(window: Window) -> int:
+    """Row-major index of the tap that deconvnet_analysis calls the centre, ceil(k/2) from 1."""
+    index = 0
+    for k in window.kernel:
+        index = index * k + (k - 1) // 2
+    return index
+
+
+def unpool_center(p: np.ndarray, window: Window, size: Size) -> np.ndarray:
+    """Unpool without switches: add each p at its window's centre; (N, C, *size)."""
+    out = p.shape[2:]
+    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    tap = list(window.taps(out))[center_tap(window)]
+    buffer[(slice(None), slice(None), *tap)] += p
+    return window.cropped(buffer, size)
+
+
+def _divisor(window: Window, size: Size, include_pad: bool, dtype: np.dtype) -> np.ndarray:
+    """How many taps of each window count, shape *out: those in the image, or in image and pads.
+
+    Taps beyond the padded image (a last window in ceil mode) never count.
+    """
+    out = window.output_size(size)
+    divisor = np.ones((1,) * window.rank, dtype)
+    for axis, (n, b, e, k, s, d, o) in enumerate(
+        zip(size, window.begins, window.ends, window.kernel, window.stride, window.dilation, out,
+            strict=True)
+    ):  # fmt: skip
+        positions = s * np.arange(o)[:, None] - b + d * np.arange(k)[None]  # (o, k)
+        first, last = (-b, n + e) if include_pad else (0, n)
+        count = ((positions >= first) & (positions < last)).sum(1)
+        shape = [1] * window.rank
+        shape[axis] = o
+        divisor = divisor * np.maximum(count, 1).reshape(shape).astype(dtype)
+    return divisor
+
+
+def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray:
+    """Mean over each window; `include_pad` counts the zeros of the padding."""
+    out = window.output_size(x.shape[2:])
+    padded = window.padded(x)
+    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    for tap in window.taps(out):
+        y += padded[(slice(None), slice(None), *tap)]
+    y /= _divisor(window, x.shape[2:], include_pad, x.dtype)
+    return y
+
+
+def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size) -> np.ndarray:
+    """Transpose of average pooling: spread each p evenly over its window; (N, C, *size)."""
+    out = p.shape[2:]
+    share = p / _divisor(window, size, include_pad, p.dtype)
+    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    for tap in window.taps(out):
+        buffer[(slice(None), slice(None), *tap)] += share
+    return window.cropped(buffer, size)
+
+
+def channel_sum(x: np.ndarray, before: int, after: int) -> np.ndarray:
+    """y[c] = sum of x[c - before] .. x[c + after], channels outside counting as zero."""
+    channels = x.shape[1]
+    y = np.zeros_like(x)
+    for shift in range(-before, after + 1):
+        first, last = max(0, -shift), min(channels, channels - shift)
+        if first < last:
+            y[:, first:last] += x[:, first + shift : last + shift]
+    return y
+
+
+def put_add(p: np.ndarray, indices: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """x[indices[i]] += p[i] along an axis of the given size: the transpose of taking indices."""
+    lead = p.shape[:axis]
+    tail = p.shape[axis + indices.ndim :]
+    x = np.zeros((*lead, size, *tail), p.dtype)
+    flat = p.reshape(*lead, indices.size, *tail)
+    at = (slice(None),) * len(lead)
+    for i, index in enumerate(indices.reshape(-1)):
+        x[(*at, int(index))] += flat[(*at, i)]
+    return x

@@ -1,0 +1,182 @@
+"""Trace: one run there and back, block by block, with the numbers that explain it.
+
+Beside each block stands what its transposed block did: the signal it sent below, its range, its
+time; and what the transpose cost to remember, against the activation itself and against the full
+Jacobian, whose size is why backpropagation never forms it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from minicnn.network import Network
+from minicnn.rules import Rule
+from minicnn.seeds import Seed, logit, max_unit
+from minicnn.tape import Tape
+
+__all__ = ["Range", "Trace", "TraceRow", "default_seed", "trace"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest and largest value, and the fraction above zero."""
+
+    low: float
+    high: float
+    positive: float
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> Range:
+        """Of an array."""
+        return cls(float(array.min()), float(array.max()), float((array > 0).mean()))
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    """One block and its mirror image.
+
+    Parameters
+    ----------
+    name, kind, settings : str
+        The block.
+    shape : tuple of int
+        Of its output.
+    parameters, flops : int
+        Counted once where shared; FLOPs of this run.
+    kept_bytes, activation_bytes : int
+        What its transpose needs kept, and what its output takes.
+    jacobian : int
+        Elements of the full Jacobian with respect to its inputs.
+    forward : Range
+        Of its output.
+    seconds : float
+        Time of its forward run.
+    back_kind : str
+        The blocks that ran in its stead on the way back; empty if none was needed.
+    backward : Range or None
+        Of the signal sent below; None where no signal passed.
+    back_seconds : float
+        Time of the way back.
+
+    """
+
+    name: str
+    kind: str
+    settings: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+    kept_bytes: int
+    activation_bytes: int
+    jacobian: int
+    forward: Range
+    seconds: float
+    back_kind: str
+    backward: Range | None
+    back_seconds: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All rows of a run, from input to output.
+
+    Parameters
+    ----------
+    network, rule, seed : str
+        What was traced, how it was reversed, and from where.
+    rows : list of TraceRow
+
+    """
+
+    network: str
+    rule: str
+    seed: str
+    rows: list[TraceRow]
+
+
+def default_seed(tape: Tape) -> Seed:
+    """The winning class where the network classifies, else the strongest unit of its output."""
+    network = tape.network
+    return logit(tape) if network.classifies else max_unit(tape, network.outputs[0])
+
+
+def trace(
+    network: Network, x: np.ndarray, rule: Rule | str = "salinet", seed: Seed | None = None
+) -> Trace:
+    """Run a network forwards and its reversed network backwards, noting every block.
+
+    Parameters
+    ----------
+    network : Network
+    x : array
+        Its input.
+    rule : Rule or str
+        How to reverse it.
+    seed : Seed, optional
+        What to send back; see `default_seed`.
+
+    Returns
+    -------
+    Trace
+
+    """
+    tape = network.record(x, keep="all")
+    seed = seed or default_seed(tape)
+    reversed_network = tape.reverse(seed.at, rule)
+    back: dict[str, list[tuple[str, float]]] = {}
+    ranges: dict[str, Range] = {"p": Range.of(seed.p)}
+    for step in reversed_network.steps(seed.p):
+        ranges[step.name] = Range.of(step.value)
+        mirrored = reversed_network.mirrors.get(step.name, "")
+        back.setdefault(mirrored, []).append((step.block.kind, step.seconds))
+    counted: set[str] = set()
+    rows = []
+    for call in tape.calls:
+        inputs = [str(o) for o in call.operands if o not in network.arrays]
+        parameters = [str(o) for o in call.operands if o in network.arrays and o not in counted]
+        counted.update(parameters)
+        value = tape[call.name]
+        steps = back.get(call.name, [])
+        arrived = [ranges[reversed_network.signals[i]] for i in inputs
+                   if call.name in reversed_network.signals
+                   and i in reversed_network.signals]  # fmt: skip
+        rows.append(
+            TraceRow(
+                name=call.name,
+                kind=call.block.kind,
+                settings=call.block.settings(),
+                shape=value.shape,
+                parameters=sum(network.arrays[name].size for name in parameters),
+                flops=call.block.flops(*call.kept.shapes),
+                kept_bytes=tape.kept_bytes(call.name),
+                activation_bytes=value.nbytes,
+                jacobian=sum(prod(tape.shapes[i]) for i in inputs) * value.size,
+                forward=Range.of(value),
+                seconds=tape.seconds[call.name],
+                back_kind=_chain([kind for kind, _ in steps]),
+                backward=_union(arrived),
+                back_seconds=sum(seconds for _, seconds in steps),
+            )
+        )
+    return Trace(network.name, getattr(rule, "name", str(rule)), seed.label, rows)
+
+
+def _chain(kinds: list[str]) -> str:
+    """Kinds in running order; repeats are counted, long expressions cut."""
+    shown = list(dict.fromkeys(kinds))
+    text = " > ".join(shown[:3]) + (" > ..." if len(shown) > 3 else "")
+    return text
+
+
+def _union(ranges: list[Range]) -> Range | None:
+    """One range over several signals (a block with several inputs)."""
+    if not ranges:
+        return None
+    return Range(
+        min(r.low for r in ranges),
+        max(r.high for r in ranges),
+        sum(r.positive for r in ranges) / len(ranges),
+    )

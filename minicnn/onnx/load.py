@@ -1,0 +1,197 @@
+"""`load`: from a file to a network that runs forwards and backwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from minicnn.blocks import Shape
+from minicnn.data.labels import imagenet_names
+from minicnn.errors import InputError, ModelFileError
+from minicnn.graph import Node
+from minicnn.network import FreeShape, Network
+from minicnn.onnx.files import arrays_of, open_model, sorted_nodes
+from minicnn.onnx.lower import Constant, Lowering
+from minicnn.onnx.registry import NEWEST_OPSET, OLDEST_OPSET
+from minicnn.preprocess import PRESETS, Preprocess, preset
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    shape: Shape | Mapping[str, Shape] | None = None,
+    preprocess: Preprocess | str | None = None,
+    labels: Sequence[str] | None = None,
+) -> Network:
+    """Read a network from an ONNX file.
+
+    Parameters
+    ----------
+    path : path-like
+        An ONNX file, opset 7 to 28, with its external data beside it if it has any.
+    shape : tuple of int, or mapping by input name, optional
+        Input shape (N, C, H, W), for files that leave it open. Without it an open batch is 1 and
+        open image sides are 224 where the graph computes with them; other open sides stay open.
+    preprocess : Preprocess or str, optional
+        How photos become inputs; a name such as "imagenet". By default what the file says if
+        minicnn wrote it, else ImageNet's usual numbers, which ONNX files do not state:
+        `net.metadata["minicnn.preprocess.source"]` tells which.
+    labels : sequence of str, optional
+        Class names. By default the file's own if minicnn wrote it, else ImageNet's for 1000
+        classes.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, empty, truncated, not ONNX, or damaged.
+    UnsupportedOperatorError
+        If it uses operators that minicnn does not read; all are listed.
+    ShapeError
+        If shapes do not fit; the node is named.
+
+    """
+    path = Path(path)
+    where = path.name
+    model = open_model(path)
+    graph = model.graph
+    opset = _opset(model, where)
+    arrays = arrays_of(graph, where)
+    free = {i.name: _free_shape(i, where) for i in graph.input if i.name not in arrays}
+    given = _given_shapes(free, shape)
+    concrete = {name: _concrete(dims, given.get(name)) for name, dims in free.items()}
+
+    lowering = Lowering(where, opset, concrete, arrays)
+    lowering.run(sorted_nodes(graph, {*arrays, *free}, where))
+    outputs = [output.name for output in graph.output]
+    nodes, outputs = _only_needed(lowering.nodes, lowering, outputs, where)
+    used = {operand for node in nodes for operand in node.operands}
+    open_sizes = {} if lowering.reads_shapes else free
+    inputs = {
+        name: (None, *open_sizes.get(name, concrete[name])[1:]) if concrete[name] else ()
+        for name in free
+        if name in used
+    }
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata |= {"producer": model.producer_name, "opset": str(opset), "file": str(path)}
+    network = Network(
+        name=path.stem,
+        inputs=inputs,
+        nodes=nodes,
+        outputs=outputs,
+        arrays={name: array for name, array in lowering.arrays.items() if name in used},
+    )
+    chosen, source = _preprocess(preprocess, metadata, inputs)
+    metadata["minicnn.preprocess.source"] = source
+    network = network.derived(preprocess=chosen, metadata=metadata)
+    return network.derived(labels=_labels(labels, metadata, network, where))
+
+
+def _opset(model: onnx.ModelProto, where: str) -> int:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions:
+        raise ModelFileError(f"{where} does not say which opset it uses; export it again.")
+    opset = max(versions)
+    if opset < OLDEST_OPSET:
+        raise ModelFileError(
+            f"{where} uses opset {opset}; minicnn reads {OLDEST_OPSET} to {NEWEST_OPSET}. Convert "
+            f"it with onnx.version_converter.convert_version(model, 13)."
+        )
+    if opset > NEWEST_OPSET:
+        warnings.warn(
+            f"{where} uses opset {opset}; minicnn was checked up to {NEWEST_OPSET}", stacklevel=3
+        )
+    return opset
+
+
+def _free_shape(value: onnx.ValueInfoProto, where: str) -> FreeShape:
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type"):
+        raise ModelFileError(f"{where}: input {value.name} is not a tensor.")
+    return tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim)
+
+
+def _given_shapes(
+    free: Mapping[str, FreeShape], shape: Shape | Mapping[str, Shape] | None
+) -> dict[str, Shape]:
+    if shape is None:
+        return {}
+    given = dict(shape) if isinstance(shape, Mapping) else {next(iter(free), ""): tuple(shape)}
+    for name, dims in given.items():
+        if name not in free or len(dims) != len(free[name]) or min(dims) < 1:
+            raise InputError(
+                f"shape={shape!r} does not fit: inputs are "
+                + ", ".join(f"{n} with {len(d)} axes" for n, d in free.items())
+            )
+    return given
+
+
+def _concrete(dims: FreeShape, given: Shape | None) -> Shape:
+    """A shape to lower with: what is given, else what the file fixes, else 1 x 3 x 224 x 224."""
+    if given:
+        return given
+    usual = [1, 3, *[224] * max(0, len(dims) - 2)]
+    return tuple(n if n else usual[i] for i, n in enumerate(dims))
+
+
+def _only_needed(
+    nodes: Sequence[Node], lowering: Lowering, outputs: Sequence[str], where: str
+) -> tuple[list[Node], list[str]]:
+    """The nodes that the outputs depend on, and the outputs that depend on the input."""
+    real = [name for name in outputs if not isinstance(lowering.values.get(name), Constant)]
+    for name in outputs:
+        if name not in lowering.values:
+            raise ModelFileError(f"{where}: nothing in the file makes its output {name!r}.")
+    if not real:
+        raise ModelFileError(f"{where}: no output depends on an input.")
+    needed, kept = set(real), []
+    for node in reversed(nodes):
+        if node.name in needed:
+            kept.append(node)
+            needed.update(node.operands)
+    return kept[::-1], real
+
+
+def _preprocess(
+    chosen: Preprocess | str | None, metadata: Mapping[str, str], inputs: Mapping[str, FreeShape]
+) -> tuple[Preprocess | None, str]:
+    """How photos become inputs, and where that comes from."""
+    if chosen is not None:
+        return (preset(chosen) if isinstance(chosen, str) else chosen), "given"
+    if "minicnn.preprocess" in metadata:
+        return Preprocess.from_json(metadata["minicnn.preprocess"]), "file"
+    shape = next(iter(inputs.values()), ())
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        return None, "none: the input is not an image"
+    crop = shape[2] or 224
+    size = round(crop * 256 / 224)
+    if shape[1] == 1:
+        return Preprocess(crop, crop, (0.0,), (1.0,)), "assumed: grey in 0..1"
+    usual = PRESETS["imagenet"]
+    return Preprocess(size, crop, usual.mean, usual.std), "assumed: ImageNet's mean and deviation"
+
+
+def _labels(
+    chosen: Sequence[str] | None, metadata: Mapping[str, str], network: Network, where: str
+) -> Sequence[str]:
+    if chosen is not None:
+        return tuple(chosen)
+    if "minicnn.labels" in metadata:
+        try:
+            return tuple(str(label) for label in json.loads(metadata["minicnn.labels"]))
+        except ValueError:
+            raise ModelFileError(f"{where}: its minicnn.labels are not a JSON list.") from None
+    shape = network.infer_shapes()[network.outputs[0]]
+    if len(shape) > 1 and shape[1] == 1000 and int(np.prod(shape[2:])) == 1:
+        return imagenet_names()
+    return ()

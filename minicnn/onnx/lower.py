@@ -1,0 +1,252 @@
+"""Lowering: from ONNX nodes to a graph of blocks, for a given input shape.
+
+Every value is either a `Constant` (a weight, or something computed from constants: the subgraphs
+that exporters write to compute shapes fold away here) or a `Value` of the network to be. A
+converter calls `node.add(block, ...)`, which computes on constants and makes a network node
+otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from minicnn.blocks import Block, Flatten, Identity, Reshape, Shape, Squeeze, Transpose, Unsqueeze
+from minicnn.errors import MiniCNNError, ModelFileError, ShapeError, UnsupportedOperatorError
+from minicnn.graph import Node
+from minicnn.onnx import operators, registry  # noqa: F401  (operators fill the registry)
+from minicnn.onnx.files import tensor_to_array
+
+__all__ = ["Constant", "Lowering", "OnnxNode", "Value"]
+
+_SAME_NUMBERS = (Reshape, Transpose, Flatten, Squeeze, Unsqueeze, Identity)
+BUDGET = 2**28  # elements that a file may ask for in one constant: 1 GiB of float32
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A value known without input; `name` is the initialiser it comes from, where it is one."""
+
+    array: np.ndarray
+    name: str
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the array."""
+        return self.array.shape
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the network to be."""
+
+    name: str
+    shape: Shape
+
+
+class Lowering:
+    """Turns nodes into blocks one after the other.
+
+    Parameters
+    ----------
+    where : str
+        The file, for errors.
+    opset : int
+        Its opset version.
+    inputs : mapping
+        Concrete shape of each input.
+    constants : mapping
+        Initialisers by name.
+
+    """
+
+    def __init__(
+        self,
+        where: str,
+        opset: int,
+        inputs: Mapping[str, Shape],
+        constants: Mapping[str, np.ndarray],
+    ) -> None:
+        self.where, self.opset = where, opset
+        self.values: dict[str, Constant | Value] = {
+            name: Constant(array, name) for name, array in constants.items()
+        }
+        self.values.update((name, Value(name, shape)) for name, shape in inputs.items())
+        self.nodes: list[Node] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.reads_shapes = False  # whether the graph was specialised to the inputs' sizes
+
+    def run(self, nodes: Sequence[onnx.NodeProto]) -> None:
+        """Lower nodes that come in running order.
+
+        Raises
+        ------
+        UnsupportedOperatorError
+            Listing every operator that is not read.
+
+        """
+        self._check_supported(nodes)
+        for proto in nodes:
+            node = OnnxNode(self, proto)
+            converter = registry.find(proto.op_type, proto.domain, self.opset)
+            assert converter is not None  # _check_supported has seen to that
+            try:
+                results = converter(node)
+            except ShapeError as error:
+                raise ShapeError(f"{self.where}, at {node}: {error}") from None
+            except MiniCNNError as error:
+                raise type(error)(f"{self.where}, at {node}: {error}") from None
+            except (IndexError, KeyError, ValueError, TypeError) as error:
+                raise ModelFileError(
+                    f"{self.where}, at {node}: the node is malformed ({error!r})."
+                ) from error
+            results = results if isinstance(results, list) else [results]
+            for name, result in zip(proto.output, results, strict=False):
+                if name:
+                    self.values[name] = self._renamed(result, name, proto.name)
+
+    def _check_supported(self, nodes: Sequence[onnx.NodeProto]) -> None:
+        missing: dict[tuple[str, str], list[str]] = {}
+        for proto in nodes:
+            if registry.find(proto.op_type, proto.domain, self.opset) is None:
+                at = proto.name or (proto.output[0] if proto.output else "?")
+                missing.setdefault((proto.domain, proto.op_type), []).append(at)
+        if not missing:
+            return
+        lines = []
+        for (domain, name), places in missing.items():
+            full = f"{domain}.{name}" if domain else name
+            shown = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
+            why = registry.why_not(name, domain, self.opset)
+            lines.append(f"{full} x{len(places)} (at {shown}){'; ' + why if why else ''}")
+        raise UnsupportedOperatorError(
+            f"{self.where} (opset {self.opset}) uses {len(missing)} operator(s) that minicnn does "
+            f"not read: {'; '.join(lines)}. Export the network without them, or cut it before them."
+        )
+
+    def add(self, block: Block, operands: Sequence[Constant | Value], name: str) -> Any:
+        """Apply a block: compute on constants, else add a node."""
+        if all(isinstance(operand, Constant) for operand in operands):
+            shape = block.shape(*(operand.shape for operand in operands))
+            self.check_budget(shape)
+            arrays = [operand.array for operand in operands if isinstance(operand, Constant)]
+            first = operands[0]
+            kept = len(operands) == 1 and isinstance(block, _SAME_NUMBERS)
+            return Constant(
+                np.asarray(block.forward(*arrays)[0]), first.name if kept else name  # type: ignore[union-attr]
+            )  # fmt: skip
+        shape = block.shape(*(operand.shape for operand in operands))
+        names = tuple(
+            self._parameter(operand) if isinstance(operand, Constant) else operand.name
+            for operand in operands
+        )
+        self.nodes.append(Node(name, block, names))
+        return Value(name, shape)
+
+    def check_budget(self, shape: Shape) -> None:
+        """Refuse constants of absurd size before they are made."""
+        size = 1
+        for n in shape:
+            size *= int(n)
+        if size > BUDGET:
+            raise ModelFileError(f"it asks for a constant of {size:,} elements, shape {shape}")
+
+    def _parameter(self, constant: Constant) -> str:
+        """Enter a constant among the network's arrays, under its own name if that is free."""
+        name, count = constant.name, 1
+        while name in self.arrays and self.arrays[name] is not constant.array:
+            count += 1
+            name = f"{constant.name}.{count}"
+        self.arrays[name] = constant.array
+        return name
+
+    def _renamed(self, result: Constant | Value, name: str, label: str) -> Constant | Value:
+        """Give the node that makes a value the value's name in the file."""
+        if isinstance(result, Constant) or result.name == name:
+            return result
+        last = self.nodes[-1] if self.nodes else None
+        if last is not None and last.name == result.name and result.name.startswith("\0"):
+            self.nodes[-1] = Node(name, last.block, last.operands, label if label != name else "")
+            return Value(name, result.shape)
+        self.nodes.append(Node(name, Identity(), (result.name,), label if label != name else ""))
+        return Value(name, result.shape)
+
+
+class OnnxNode:
+    """A node as its converter sees it: inputs, attributes, and `add`."""
+
+    def __init__(self, lowering: Lowering, proto: onnx.NodeProto) -> None:
+        self.lowering, self.proto = lowering, proto
+        self.inputs = [lowering.values[name] if name else None for name in proto.input]
+        self._attributes = {a.name: a for a in proto.attribute}
+        self._steps = 0
+
+    def __str__(self) -> str:
+        return f"node {self.proto.name or self.proto.output[0]} ({self.proto.op_type})"
+
+    def has(self, index: int) -> bool:
+        """Whether an optional input is given."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute's value, lists as tuples, text decoded."""
+        if name not in self._attributes:
+            return default
+        value = onnx.helper.get_attribute_value(self._attributes[name])
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, onnx.TensorProto):
+            return tensor_to_array(value, self.lowering.where)
+        return (
+            tuple(value) if isinstance(value, (list, tuple)) or hasattr(value, "extend") else value
+        )
+
+    def constant(self, index: int, what: str, default: Any = None) -> Any:
+        """An input that must be known without running the network, or the default if absent."""
+        if not self.has(index):
+            return default
+        value = self.inputs[index]
+        if isinstance(value, Constant):
+            return value.array
+        raise UnsupportedOperatorError(
+            f"its {what} depends on the network's input; minicnn needs it to be constant. Export "
+            f"with fixed shapes, or simplify the file"
+        )
+
+    def shape(self, index: int = 0) -> Shape:
+        """Shape of an input."""
+        return self.inputs[index].shape  # type: ignore[union-attr]
+
+    def is_constant(self, index: int = 0) -> bool:
+        """Whether an input is known without running the network."""
+        return isinstance(self.inputs[index], Constant)
+
+    def make(self, array: Any) -> Constant:
+        """A constant of one's own."""
+        return Constant(np.asarray(array), f"{self.proto.output[0]}.constant")
+
+    def add(self, block: Block, *operands: Constant | Value | int | None) -> Any:
+        """Apply a block to inputs (by index) and values; without any, to the first input."""
+        chosen = [
+            self.inputs[operand] if isinstance(operand, int) else operand
+            for operand in (operands or (0,))
+        ]
+        self._steps += 1
+        if all(isinstance(operand, Constant) for operand in chosen):
+            name = self.proto.output[0]
+        else:
+            name = f"\0{self.proto.output[0]}/{block.kind}{self._steps}"
+        return self.lowering.add(block, [o for o in chosen if o is not None], name)
+
+    def windows_read_size(self) -> None:
+        """Say that the result holds for this input size only."""
+        self.lowering.reads_shapes = True
+
+    def window_size(self, index: int = 0) -> Shape:
+        """Spatial size of an input that a conversion depends on."""
+        self.windows_read_size()
+        return self.shape(index)[2:]

@@ -1,0 +1,169 @@
+"""Operators that move values: concatenate, split, slice, reshape, pad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import blocks as B
+from minicnn.errors import ShapeError, UnsupportedOperatorError
+from minicnn.onnx.registry import operator
+
+
+@operator("Concat")
+def concat(node: Any) -> Any:
+    block = B.Concat(node.attribute("axis", 1))
+    return node.add(block, *range(len(node.inputs)))
+
+
+def _split(node: Any, sizes: Any) -> Any:
+    axis = node.attribute("axis", 0) % len(node.shape())
+    total = node.shape()[axis]
+    if sizes is None:
+        parts = node.attribute("num_outputs", len(node.proto.output))
+        each = -(-total // parts)
+        sizes = [min(each, total - start) for start in range(0, total, each)]
+    ends = np.cumsum([int(n) for n in sizes]).tolist()
+    if not ends or ends[-1] != total:
+        raise ShapeError(f"cannot split axis {axis} of length {total} into {list(sizes)}")
+    starts = [0, *ends[:-1]]
+    results = []
+    for a, b, name in zip(starts, ends, node.proto.output, strict=False):
+        part = node.add(B.Slice((slice(None),) * axis + (slice(a, b),)))
+        results.append(node.lowering._renamed(part, name, ""))
+    return results
+
+
+@operator("Split")
+def split_attributes(node: Any) -> Any:
+    return _split(node, node.attribute("split"))
+
+
+@operator("Split", since=13)
+def split(node: Any) -> Any:
+    return _split(node, node.constant(1, "split"))
+
+
+def _slice(node: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
+    rank = len(node.shape())
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    index = [slice(None)] * rank
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        n = node.shape()[int(axis) % rank]
+        index[int(axis) % rank] = _python_slice(int(start), int(end), int(step), n)
+    return node.add(B.Slice(tuple(index)))
+
+
+def _python_slice(start: int, end: int, step: int, n: int) -> slice:
+    """ONNX clamps where Python would wrap: with a negative step, an end below -n means "all"."""
+    if step < 0 and end < -n:
+        return slice(min(start, n - 1) if start >= 0 else start, None, step)
+    return slice(start, min(end, 2**31), step)
+
+
+@operator("Slice")
+def slice_attributes(node: Any) -> Any:
+    return _slice(
+        node, node.attribute("starts"), node.attribute("ends"), node.attribute("axes"), None
+    )
+
+
+@operator("Slice", since=10)
+def slice_inputs(node: Any) -> Any:
+    names = ("starts", "ends", "axes", "steps")
+    return _slice(node, *(node.constant(i + 1, name) for i, name in enumerate(names)))
+
+
+@operator("Reshape", since=5)
+def reshape(node: Any) -> Any:
+    """A target that repeats the batch is made to copy it, so that other batches work too."""
+    target = [int(n) for n in node.constant(1, "target shape")]
+    copy_zero = not node.attribute("allowzero", 0)
+    x = node.shape()
+    if target and x and target[0] == x[0] and not node.is_constant() and 0 not in target:
+        target, copy_zero = [0, *target[1:]], True
+    return node.add(B.Reshape(tuple(target), copy_zero))
+
+
+@operator("Flatten")
+def flatten(node: Any) -> Any:
+    x = node.shape()
+    axis = node.attribute("axis", 1)
+    axis = axis + len(x) if axis < 0 else axis
+    if axis == 1 and len(x) > 1:
+        return node.add(B.Flatten(1))
+    return node.add(B.Reshape((int(np.prod(x[:axis])), int(np.prod(x[axis:])))))
+
+
+@operator("Transpose")
+def transpose(node: Any) -> Any:
+    return node.add(B.Transpose(node.attribute("perm", tuple(range(len(node.shape())))[::-1])))
+
+
+def _axes(values: Any) -> tuple[int, ...] | None:
+    return None if values is None else tuple(int(axis) for axis in np.atleast_1d(values))
+
+
+@operator("Squeeze")
+def squeeze_attributes(node: Any) -> Any:
+    return node.add(B.Squeeze(_axes(node.attribute("axes"))))
+
+
+@operator("Squeeze", since=13)
+def squeeze(node: Any) -> Any:
+    return node.add(B.Squeeze(_axes(node.constant(1, "axes"))))
+
+
+@operator("Unsqueeze")
+def unsqueeze_attributes(node: Any) -> Any:
+    return node.add(B.Unsqueeze(_axes(node.attribute("axes")) or ()))
+
+
+@operator("Unsqueeze", since=13)
+def unsqueeze(node: Any) -> Any:
+    return node.add(B.Unsqueeze(_axes(node.constant(1, "axes")) or ()))
+
+
+@operator("Gather")
+def gather(node: Any) -> Any:
+    indices = np.asarray(node.constant(1, "indices")).astype(np.int64)
+    return node.add(B.Take(indices, node.attribute("axis", 0)))
+
+
+def _pad(node: Any, pads: Any, value: float, axes: Any) -> Any:
+    rank = len(node.shape())
+    axes = range(rank) if axes is None else [int(a) % rank for a in axes]
+    half = len(pads) // 2
+    pairs = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        pairs[axis] = (int(pads[i]), int(pads[i + half]))
+    mode = node.attribute("mode", "constant")
+    if mode == "constant":
+        return node.add(B.Pad(tuple(pairs), value))
+    if mode not in ("reflect", "edge", "wrap") or min(min(pair) for pair in pairs) < 0:
+        raise UnsupportedOperatorError(f"padding by {mode} with pads {pairs} is not read")
+    result = node.inputs[0]
+    for axis, pair in enumerate(pairs):
+        if any(pair):
+            if node.shape()[axis] == 1 and mode == "reflect":
+                raise ShapeError(f"cannot reflect axis {axis} of length 1")
+            node.windows_read_size()
+            indices = np.pad(np.arange(node.shape()[axis]), pair, mode=mode)
+            result = node.add(B.Take(indices, axis), result)
+    return result if result is not node.inputs[0] else node.add(B.Identity())
+
+
+@operator("Pad", since=2)
+def pad_attributes(node: Any) -> Any:
+    return _pad(node, node.attribute("pads"), node.attribute("value", 0.0), None)
+
+
+@operator("Pad", since=11)
+def pad(node: Any) -> Any:
+    value = node.constant(2, "value")
+    return _pad(
+        node, node.constant(1, "pads"), 0.0 if value is None else value.item(),
+        node.constant(3, "axes"),
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Preprocessing: how a photo becomes a network's input, as facts a file can carry.
+
+x = (pixel / 255 * scale - mean) / std,   channels in RGB or BGR order, (1, C, H, W)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from minicnn.errors import InputError, UnknownNameError, nearest
+
+__all__ = ["PRESETS", "Preprocess", "preset"]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What happens to a photo on its way into a network.
+
+    Parameters
+    ----------
+    size : int or None
+        Short side after resizing, in pixels; None leaves the photo as it is.
+    crop : int or None
+        Side of the square cut from the centre; None cuts nothing.
+    mean, std : tuple of float
+        One a channel, in units of `scale`; their number is the number of channels (1: grey).
+    scale : float
+        What white becomes: 1 or 255.
+    order : {"RGB", "BGR"}
+        Order of the channels.
+
+    """
+
+    size: int | None = 256
+    crop: int | None = 224
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    scale: float = 1.0
+    order: str = "RGB"
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise InputError(
+                f"mean and std need one or three numbers each; got {self.mean}, {self.std}."
+            )
+        if self.order not in ("RGB", "BGR"):
+            raise InputError(f"order={self.order!r}: channels come as RGB or BGR.")
+        if min(self.std) <= 0:
+            raise InputError(f"std must be positive; got {self.std}.")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 or 3."""
+        return len(self.mean)
+
+    def to_json(self) -> str:
+        """As text for a file's metadata."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocess:
+        """From such text.
+
+        Raises
+        ------
+        InputError
+            If the text does not say how to preprocess.
+
+        """
+        try:
+            fields = json.loads(text)
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"Preprocessing cannot be read from {text[:80]!r}: {error}.") from None
+
+
+PRESETS = {
+    "imagenet": Preprocess(),
+    "caffe": Preprocess(
+        mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=255.0, order="BGR"
+    ),
+    "raw": Preprocess(size=None, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+}
+
+
+def preset(name: str) -> Preprocess:
+    """A preprocessing by name: imagenet, caffe (BGR 0..255 minus mean) or raw (RGB 0..1)."""
+    if name not in PRESETS:
+        raise UnknownNameError(f"There is no preprocessing {name!r}. {nearest(name, PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,297 @@
+"""Rules: which block stands in for the transpose of which, on the way back.
+
+A rule is a table from kinds of blocks to stand-ins. SaliNet is the empty table: every block's own
+transpose. For the signal p arriving at a ReLU with input x, and at LRN:
+
+    SaliNet      p 1[x > 0]             LRN transposed      (the gradient; TTFF)
+    DeConvNet    max(p, 0)              LRN as identity     (Zeiler and Fergus 2014; FTT)
+    DeSaliNet    max(p 1[x > 0], 0)     LRN as identity     (guided backprop without LRN; TTT)
+
+They are three of a family with one letter a choice, as in the authors' own code: is the ReLU's mask
+used (T/F), are the pooling switches used (else unpool to the centre), is the backward signal
+rectified; a fourth letter F back-propagates LRN (default: identity).
+
+A rule of your own takes three lines:
+
+    MINE = Rule("mine", {
+        ReLU: lambda call: call.transposed >> Scale(0.5),
+    })
+
+Source: Mahendran and Vedaldi, "Salient Deconvolutional Networks", ECCV 2016, sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn.blocks import LRN, Block, Clip, Identity, MaxPool, ReLU
+from minicnn.calls import Call, own_transpose
+from minicnn.errors import InputError, RuleError, UnknownNameError, nearest
+
+__all__ = [
+    "DECONVNET",
+    "DESALINET",
+    "SALINET",
+    "Rule",
+    "StandIn",
+    "UnmatchedWarning",
+    "family",
+    "family_codes",
+    "find",
+    "is_rectifier",
+    "names",
+]
+
+Map = Callable[[Any], Any]
+Key = type[Block] | str | Callable[[Call], bool]
+
+
+class UnmatchedWarning(UserWarning):
+    """A rule met nonlinear blocks that it does not name; their own transposes were used."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """One entry of a rule's table.
+
+    Parameters
+    ----------
+    make : callable
+        From the call to the map that stands in for its transpose (with respect to the first
+        operand; or a tuple, one map an operand).
+    needs_statistic : bool
+        Whether the map reads what the block kept; if not, a tape need not keep it.
+
+    """
+
+    make: Callable[[Call], Map | tuple[Map, ...]]
+    needs_statistic: bool = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A table of stand-ins.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in figures and tables.
+    table : mapping
+        Keys are block types, name patterns such as "conv5*", or predicates on the call; predicates
+        and patterns are asked before types, each in the order given. Values are callables from the
+        call to a map (`call.transposed` is the block's own), or `StandIn`.
+    formula : str
+        What happens to p at a ReLU, for pictures.
+    unmatched : {"warn", "raise", "transpose"}
+        What to do at nonlinear blocks that the table does not name: take their own transposes with
+        a warning, refuse, or take them silently. Pooling counts as matched.
+    code : str
+        Letter code within the family.
+
+    Examples
+    --------
+    >>> from minicnn.blocks import ReLU, Scale
+    >>> Rule("half", {ReLU: lambda call: call.transposed >> Scale(0.5)}).name
+    'half'
+
+    """
+
+    name: str
+    table: Mapping[Key, StandIn | Callable[[Call], Any]] = field(default_factory=dict)
+    formula: str = ""
+    unmatched: str = "warn"
+    code: str = ""
+    _random: tuple[tuple[str, int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unmatched not in ("warn", "raise", "transpose"):
+            raise InputError(
+                f"unmatched={self.unmatched!r} for rule {self.name}: use 'warn', 'raise' or "
+                f"'transpose'."
+            )
+
+    def __call__(self, call: Call, wrt: int) -> Map:
+        """The map that stands in for the transpose of a call with respect to an operand."""
+        call = self._ablated(call)
+        entry = self.entry(call)
+        made = entry.make(call) if entry else None
+        if isinstance(made, tuple):
+            return made[wrt]
+        return own_transpose(call, wrt) if made is None or wrt > 0 else made
+
+    def entry(self, call: Call) -> StandIn | None:
+        """The stand-in for a call, if the table names it."""
+        for by_type in (False, True):
+            for key, value in self.table.items():
+                if isinstance(key, type) == by_type and _matches(key, call):
+                    return value if isinstance(value, StandIn) else StandIn(value)
+        return None
+
+    def needs_statistic(self, call: Call) -> bool:
+        """Whether a tape must keep the call's mask or switches for this rule."""
+        entry = self.entry(call)
+        return entry is None or entry.needs_statistic
+
+    def check(self, calls: Iterable[Call]) -> None:
+        """Warn or refuse where nonlinear blocks are not named, as `unmatched` says."""
+        if self.unmatched == "transpose":
+            return
+        missed = [call for call in calls if call.block.nonlinear and self.entry(call) is None]
+        if not missed:
+            return
+        listed = ", ".join(f"{call.name} ({call.block.kind})" for call in missed[:8])
+        listed += f" and {len(missed) - 8} more" if len(missed) > 8 else ""
+        if self.unmatched == "raise":
+            raise RuleError(
+                f"Rule {self.name} does not say how to reverse {listed}. Add an entry for that "
+                f"kind of block, or set unmatched='transpose' to take its own transpose."
+            )
+        warnings.warn(
+            f"Rule {self.name} does not say how to reverse {listed}; their own transposes are used",
+            UnmatchedWarning,
+            stacklevel=3,
+        )
+
+    def with_random(self, statistic: str, seed: int, layers: str = "*") -> Rule:
+        """The same rule with a statistic replaced by a random one, for ablations.
+
+        Parameters
+        ----------
+        statistic : {"mask", "switches"}
+            A random mask has as many ones, in random places; a random switch picks any tap.
+        seed : int
+            The same seed gives the same bits for a layer, whatever else is shuffled.
+        layers : str
+            Name pattern of the layers concerned.
+
+        """
+        if statistic not in ("mask", "switches"):
+            raise InputError(f"Cannot randomise {statistic!r}: choose 'mask' or 'switches'.")
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}, random {statistic}" + ("" if layers == "*" else f" of {layers}"),
+            _random=(*self._random, (statistic, seed, layers)),
+        )
+
+    def _ablated(self, call: Call) -> Call:
+        for statistic, seed, layers in self._random:
+            if call.block.statistic == statistic and fnmatch.fnmatchcase(call.name, layers):
+                key = (seed, zlib.crc32(call.name.encode()))
+                kept = call.block.shuffled(call.kept, key)
+                call = dataclasses.replace(call, kept=kept)
+        return call
+
+
+def _matches(key: Key, call: Call) -> bool:
+    if isinstance(key, type):
+        return isinstance(call.block, key)
+    return fnmatch.fnmatchcase(call.name, key) if isinstance(key, str) else key(call)
+
+
+def is_rectifier(call: Call) -> bool:
+    """Whether a call is a ReLU, or clips below at zero as ReLU6 does."""
+    return isinstance(call.block, ReLU) or (isinstance(call.block, Clip) and call.block.low == 0)
+
+
+_AT_RELU: dict[str, tuple[StandIn, str]] = {
+    # mask used, backward signal rectified
+    "TF": (StandIn(lambda call: call.transposed), "p·1[x>0]"),
+    "FT": (StandIn(lambda call: ReLU(), False), "max(p, 0)"),
+    "TT": (StandIn(lambda call: call.transposed >> ReLU()), "max(p·1[x>0], 0)"),
+    "FF": (StandIn(lambda call: Identity(), False), "p"),
+}
+_AT_POOL: dict[str, StandIn] = {
+    "T": StandIn(lambda call: call.transposed),
+    "F": StandIn(lambda call: call.block.to_center(call.shape), False),  # type: ignore[attr-defined]
+}
+_AT_LRN: dict[str, StandIn] = {
+    "T": StandIn(lambda call: Identity(), False),
+    "F": StandIn(lambda call: call.transposed),
+}
+
+
+def family(code: str) -> Rule:
+    """The rule of a letter code such as "TTF" or "TTFF".
+
+    Parameters
+    ----------
+    code : str
+        Letters T or F: ReLU mask used, pooling switches used, backward signal rectified, and
+        optionally LRN as identity (T, the default) or back-propagated (F).
+
+    Examples
+    --------
+    >>> family("FTT").formula
+    'max(p, 0)'
+
+    """
+    code = code.upper()
+    if len(code) not in (3, 4) or set(code) - set("TF"):
+        raise UnknownNameError(f"A rule's code is three or four letters T or F; got {code!r}.")
+    mask, switches, rectified, lrn = code.ljust(4, "T")
+    at_relu, formula = _AT_RELU[mask + rectified]
+    table: dict[Key, StandIn] = {is_rectifier: at_relu, MaxPool: _AT_POOL[switches]}
+    table[LRN] = _AT_LRN[lrn]
+    if switches == "F":
+        formula += ", centre"
+    short = code[:3] if lrn == "T" else code
+    return Rule(_KNOWN.get(short, short), table, formula, code=short)
+
+
+_KNOWN = {"TTT": "DeSaliNet", "FTT": "DeConvNet"}
+
+SALINET = Rule("SaliNet", {}, "p·1[x>0]", "transpose", "TTFF")
+DECONVNET = family("FTT")
+DESALINET = family("TTT")
+
+_NAMED = {"salinet": SALINET, "deconvnet": DECONVNET, "desalinet": DESALINET}
+_ALIASES = {
+    "gradient": "salinet",
+    "saliency": "salinet",
+    "backprop": "salinet",
+    "deconvolution": "deconvnet",
+    "guided_backprop": "desalinet",
+    "guided_backpropagation": "desalinet",
+}
+
+
+def names() -> list[str]:
+    """Every name that `find` knows besides letter codes."""
+    return [*_NAMED, *_ALIASES]
+
+
+def family_codes(lrn: bool = False) -> list[str]:
+    """The letter codes in the order of the paper's figure 3; with lrn also their fourth letters."""
+    codes = ["TTT", "TFT", "FFT", "FTT", "TTF", "TFF", "FFF", "FTF"]
+    return codes + [code + "F" for code in codes] if lrn else codes
+
+
+def find(rule: Rule | str) -> Rule:
+    """A rule by name, alias or letter code; rules themselves pass through.
+
+    Examples
+    --------
+    >>> find("guided_backprop").name
+    'DeSaliNet'
+    >>> find("TTFF").name
+    'SaliNet'
+
+    """
+    if isinstance(rule, Rule):
+        return rule
+    key = rule.strip().lower().replace("-", "_").replace(" ", "_")
+    key = _ALIASES.get(key, key)
+    if key in _NAMED:
+        return _NAMED[key]
+    if len(key) in (3, 4) and not set(key) - set("tf"):
+        return SALINET if key == "ttff" else family(key)
+    raise UnknownNameError(
+        f"There is no rule {rule!r}. {nearest(key, names())} Letter codes such as TTF name the "
+        f"whole family."
+    )

@@ -1,0 +1,350 @@
+"""Tape: what one forward run of a network recorded, and everything that can be sent back through it.
+
+The tape keeps for each call its mask or switches as bits, and the values that transposes read;
+other values are computed again when asked for (or held from the start: `record(x, keep=...)`).
+Nothing ever changes it, so one tape serves any number of rules and seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import rules as rulebook
+from minicnn.blocks import OUTPUT, Identity, Kept, Shape
+from minicnn.calls import Call, pull_back, reaches
+from minicnn.errors import InputError, NotDifferentiableError, RuleError
+from minicnn.graph import Builder, Symbol
+from minicnn.rules import Rule
+from minicnn.seeds import Seed
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = ["Tape"]
+
+
+class Tape:
+    """A recorded forward run; made by `Network.record`.
+
+    Parameters
+    ----------
+    network : Network
+        What ran.
+    calls : sequence of Call
+        What it did, in order.
+    held : mapping
+        Values held by name, inputs and outputs among them.
+    shapes : mapping
+        Shape of every value.
+    dropped : mapping
+        Calls whose statistic was not kept, and for which rules the run was recorded.
+    seconds : mapping
+        Time each call took.
+
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        calls: Sequence[Call],
+        held: Mapping[str, np.ndarray],
+        shapes: Mapping[str, Shape],
+        dropped: Mapping[str, str],
+        seconds: Mapping[str, float],
+    ) -> None:
+        self.network = network
+        self.calls = tuple(calls)
+        self.shapes = MappingProxyType(dict(shapes))
+        self.seconds = MappingProxyType(dict(seconds))
+        self._held = MappingProxyType(dict(held))
+        self._dropped = MappingProxyType(dict(dropped))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the run."""
+        return self.network.dtype
+
+    @property
+    def output(self) -> np.ndarray:
+        """The network's output (the first one, if there are several)."""
+        return self[self.network.outputs[0]]
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """What the network was run on."""
+        return {name: self._held[name] for name in self.network.inputs}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        name = self.network.value_name(name)
+        return self.fetch([name])[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shapes
+
+    def fetch(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Values by name, in one run for all that are not held; the same bits either way."""
+        names = [self.network.value_name(name) for name in names]
+        missing = [name for name in names if name not in self._held]
+        values = dict(self._held)
+        if missing:
+            values.update(self.network.values(self.inputs, missing))
+        return {name: values[name] for name in names}
+
+    def call(self, name: str) -> Call:
+        """The call of a node, with what it kept."""
+        name = self.network.value_name(name)
+        for call in self.calls:
+            if call.name == name:
+                return self._bound(call, self)
+        raise InputError(f"{name} is an input: no block was called for it.")
+
+    def reverse(
+        self,
+        at: str | Sequence[str] | None = None,
+        rule: Rule | str = "salinet",
+        wrt: str | Sequence[str] | None = None,
+    ) -> Network:
+        """The reversed network under a rule: a network from top signals to signals below.
+
+        Parameters
+        ----------
+        at : str or sequence of str, optional
+            Where signals enter; by default at the output. One signal is the input "p".
+        rule : Rule or str
+            What stands in for the transposes.
+        wrt : str or sequence of str, optional
+            Where signals are asked for: inputs (the default), any value, parameters by name, or
+            "parameters" for all of them.
+
+        Returns
+        -------
+        Network
+            Linear in p under SaliNet. Its `signals` say which of its values is the signal at which
+            value of this network.
+
+        Raises
+        ------
+        RuleError
+            If the rule cannot reverse a block, or this tape did not keep what it needs.
+        NotDifferentiableError
+            If what is asked for does not influence where the signal enters.
+
+        """
+        network, rule = self.network, rulebook.find(rule)
+        tops = [network.value_name(n) for n in _listed(at) or network.outputs[:1]]
+        targets = self._targets(wrt)
+        path = self._path(tops, targets)
+        rule.check(path)
+        self._check_kept(path, rule)
+        active = reaches(path, targets)
+        read = {name for call in path for name in self._values_read(call, active)}
+        values = self.fetch(read - network.arrays.keys())
+        path = [self._bound(call, values) for call in path]
+
+        builder = Builder(self.dtype, {**network.arrays, **values})
+        entries = {
+            top: builder.symbol("p" if len(tops) == 1 else f"{top}.p", self.shapes[top])
+            for top in tops
+        }
+        signals = {top: entry.name for top, entry in entries.items()}
+        mirrors: dict[str, str] = {}
+
+        def stand_in(call: Call, wrt: int) -> Any:
+            several = len([o for o in call.operands if o is not None and o in active]) > 1
+            name = f"{call.name}.T" + (f".{wrt}" if several else "")
+
+            def drawn(p: Symbol) -> Symbol:
+                first = len(builder.nodes)
+                q = builder.named(name, rule(call, wrt), p)
+                mirrors.update((node.name, call.name) for node in builder.nodes[first:])
+                signals[str(call.operands[wrt])] = q.name
+                return q
+
+            return drawn
+
+        def meet(a: Symbol, b: Symbol, value: Any) -> Symbol:
+            q = builder.named(f"{value}.sum", lambda p: p + b, a)
+            signals[value] = q.name
+            return q
+
+        found = pull_back(path, dict(entries), targets, stand_in, meet)
+        lost = [name for name in targets if name not in found]
+        if lost:
+            raise NotDifferentiableError(
+                f"{', '.join(tops)} does not depend on {', '.join(lost)}: no signal arrives there."
+            )
+        outputs = []
+        for target in targets:
+            symbol = found[target]
+            if symbol.name in [entry.name for entry in entries.values()]:
+                symbol = builder.named(f"{target}.T", Identity(), symbol)
+                signals[target] = symbol.name
+            outputs.append(symbol.name)
+        return network.derived(
+            name=f"{network.name} reversed by {rule.name}",
+            inputs={entry.name: entry.shape for entry in entries.values()},
+            nodes=builder.nodes,
+            outputs=outputs,
+            arrays=builder.arrays,
+            preprocess=None,
+            labels=(),
+            signals=signals,
+            mirrors=mirrors,
+        )
+
+    def backward(
+        self,
+        seed: Seed | np.ndarray,
+        rule: Rule | str = "salinet",
+        at: str | None = None,
+        wrt: str | Sequence[str] | None = None,
+    ) -> Any:
+        """Send a top signal back: build the reversed network and run it.
+
+        Parameters
+        ----------
+        seed : Seed or array
+            The top signal; an array enters at `at`, or at the output.
+        rule : Rule or str
+            What stands in for the transposes.
+        at : str, optional
+            Where an array enters.
+        wrt : str or sequence of str, optional
+            Where the signal is asked for; see `reverse`.
+
+        Returns
+        -------
+        numpy.ndarray or dict
+            The signal at the input; by name if several were asked for.
+
+        """
+        if isinstance(seed, Seed):
+            at, p = seed.at, seed.p
+        else:
+            p = np.asarray(seed)
+        reversed_network = self.reverse(at, rule, wrt)
+        result = reversed_network(p)
+        targets = self._targets(wrt)
+        if len(targets) == 1 and (wrt is None or isinstance(wrt, str)) and wrt != "parameters":
+            return result
+        values = result if isinstance(result, tuple) else (result,)
+        return dict(zip(targets, values, strict=True))
+
+    def compare(
+        self,
+        seeds: Seed | Sequence[Seed],
+        rules: Sequence[Rule | str] = ("salinet", "deconvnet", "desalinet"),
+    ) -> dict[str, Any]:
+        """The maps of several rules for the same seeds, all from this one forward run.
+
+        Returns
+        -------
+        dict
+            For each rule's name, the map at the input, or a list of maps for a list of seeds.
+
+        """
+        many = not isinstance(seeds, Seed)
+        listed = seeds if many else [seeds]
+        found = [rulebook.find(rule) for rule in rules]
+        if len({rule.name for rule in found}) < len(found):
+            raise InputError(f"Two rules of the same name: {', '.join(r.name for r in found)}.")
+        maps = {rule.name: [self.backward(seed, rule) for seed in listed] for rule in found}  # type: ignore[union-attr]
+        return maps if many else {name: values[0] for name, values in maps.items()}  # type: ignore[return-value]
+
+    def kept_bytes(self, name: str) -> int:
+        """Bytes that a call keeps for its transpose with respect to its inputs.
+
+        Bits count as stored; values that the transpose reads count in full, parameters not at all
+        (they are there anyway).
+        """
+        call = self.call(name)
+        total = call.kept.statistic.nbytes if call.kept.statistic else 0
+        for value in self._values_read(call):
+            if value not in self.network.arrays:
+                total += int(np.prod(self.shapes[value])) * self.dtype.itemsize
+        return total
+
+    def bits(self, rule: Rule | str = "salinet") -> int:
+        """Bits of bottleneck information (masks and switches) that a rule uses of this run."""
+        rule = rulebook.find(rule)
+        return sum(
+            call.kept.statistic.bits
+            for call in self.calls
+            if call.kept.statistic and rule.needs_statistic(call)
+        )
+
+    def depends_on_values(self) -> bool:
+        """Whether any transpose reads masks, switches or values of this run.
+
+        If not, the network is linear in its inputs, and its reversal the same for every input.
+        """
+        return any(
+            call.kept.statistic is not None
+            or any(value not in self.network.arrays for value in self._values_read(call))
+            for call in self.calls
+        )
+
+    def _values_read(self, call: Call, active: set[Any] | None = None) -> set[str]:
+        """Names that a call's transposes read: those towards `active`, or towards all inputs."""
+        indices = {
+            index
+            for wrt, operand in enumerate(call.operands)
+            if (operand in active if active is not None else operand not in self.network.arrays)
+            for index in call.block.uses(wrt)
+        }
+        return {str(call.output if i == OUTPUT else call.operands[i]) for i in indices}
+
+    def _bound(self, call: Call, values: Any) -> Call:
+        """The call with its kept values at hand: `values` gives those that are not parameters."""
+
+        def read(index: int) -> np.ndarray:
+            name = str(call.output if index == OUTPUT else call.operands[index])
+            arrays = self.network.arrays
+            return arrays[name] if name in arrays else values[name]
+
+        kept = call.kept
+        return replace(call, kept=Kept(kept.statistic, kept.shapes, read))
+
+    def _targets(self, wrt: str | Sequence[str] | None) -> list[str]:
+        if wrt is None:
+            return list(self.network.inputs)
+        if wrt == "parameters":
+            return self.network.parameter_names()
+        known = self.network.arrays
+        return [n if n in known else self.network.value_name(n) for n in _listed(wrt)]
+
+    def _path(self, tops: Sequence[str], targets: Sequence[str]) -> list[Call]:
+        """The calls through which signals go from tops to targets, in running order."""
+        active = reaches(self.calls, targets)
+        needed, path = set(tops), []
+        for call in reversed(self.calls):
+            if call.output in needed and call.output in active:
+                path.append(call)
+                needed.update(str(operand) for operand in call.operands)
+        return path[::-1]
+
+    def _check_kept(self, path: Sequence[Call], rule: Rule) -> None:
+        for call in path:
+            if call.name in self._dropped and rule.needs_statistic(call):
+                raise RuleError(
+                    f"This tape was recorded for {self._dropped[call.name]} and did not keep the "
+                    f"{call.block.statistic} of {call.name}, which {rule.name} needs. Record "
+                    f"again: net.record(x, rules=[..., {rule.name!r}])."
+                )
+
+    def __repr__(self) -> str:
+        kept = sum(call.kept.statistic.nbytes for call in self.calls if call.kept.statistic)
+        held = sum(self._held[n].nbytes for n in self._held)
+        return (
+            f"<Tape of {self.network.name}: {len(self.calls)} calls, {kept:,} bytes of masks and "
+            f"switches, {held:,} bytes of values held>"
+        )
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    return [] if names is None else [names] if isinstance(names, str) else list(names)

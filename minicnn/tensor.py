@@ -1,0 +1,319 @@
+"""Tensor: define-by-run automatic differentiation.
+
+Calling a block on tensors runs it and remembers the call; `backward` walks the calls in reverse.
+Transposed blocks are blocks, so with `create_graph` the walk itself is remembered and gradients of
+gradients are exact.
+
+    x = Tensor([1.0, -2.0], requires_grad=True)
+    F.relu(x).sum().backward()
+    x.grad                       # Tensor([1., 0.])
+
+`backward` *sets* `grad` on the leaves and does not add to what is there: running it twice gives the
+same answer.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks import OUTPUT, Block, Expression, Kept, Packed
+from minicnn.calls import Call, Reversal, own_transpose, pull_back
+from minicnn.errors import InputError, NotDifferentiableError, ShapeError
+
+__all__ = ["Tensor", "grad", "no_grad"]
+
+_recording: ContextVar[bool] = ContextVar("minicnn_recording", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this context nothing is remembered for `backward`.
+
+    The switch belongs to the current thread and task, so others are not affected.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (x * 2).requires_grad
+    False
+
+    """
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class _Origin:
+    """Where a tensor came from: the call that made it and what that call kept, not its data."""
+
+    __slots__ = ("block", "operands", "owner", "saved", "shapes", "statistic")
+
+    def __init__(self) -> None:
+        self.block: Block | None = None  # None: a leaf
+        self.owner: weakref.ref[Tensor] | None = None  # of a leaf: the tensor that gets the grad
+        self.operands: tuple[_Origin | None, ...] = ()
+        self.shapes: tuple[tuple[int, ...], ...] = ()
+        self.statistic: Packed | None = None
+        self.saved: dict[int, tuple[np.ndarray, _Origin | None]] = {}
+
+    def call(self, live: bool) -> Call:
+        """As a call; kept operands are tensors with their history when live, else arrays."""
+
+        def read(index: int) -> Any:
+            data, origin = self.saved[index]
+            return Tensor._made(data, origin) if live else data
+
+        assert self.block is not None
+        kept = Kept(self.statistic, self.shapes, read)
+        return Call(self.block.kind, self.block, self.operands, self, kept)
+
+
+class Tensor(Expression):
+    """An array that remembers how it was computed.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers. float32 and float64 arrays are used as they are, without a copy; all else becomes
+        float32.
+    requires_grad : bool
+        Whether gradients with respect to this tensor will be asked for.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        The values.
+    grad : Tensor or None
+        Set by `backward` on leaves.
+
+    Examples
+    --------
+    >>> x = Tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([6.])
+
+    """
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        array = np.asarray(data)
+        if array.dtype not in (np.float32, np.float64):
+            if array.dtype.kind not in "biuf":
+                raise InputError(f"A tensor holds real numbers; it got dtype {array.dtype}.")
+            array = array.astype(np.float32)
+        self.data: np.ndarray = array
+        self.grad: Tensor | None = None
+        self._origin: _Origin | None = None
+        if requires_grad:
+            self._origin = _Origin()
+            self._origin.owner = weakref.ref(self)
+
+    @classmethod
+    def _made(cls, data: np.ndarray, origin: _Origin | None) -> Tensor:
+        tensor = cls.__new__(cls)
+        tensor.data, tensor.grad, tensor._origin = np.asarray(data), None, origin
+        return tensor
+
+    def apply(self, block: Block, operands: Sequence[Any]) -> Tensor:
+        """Run a block on tensors, arrays and numbers, and remember the call."""
+        arrays = [o.data if isinstance(o, Tensor) else _array_like(o, self.dtype) for o in operands]
+        block.shape(*(a.shape for a in arrays))
+        y, statistic = block.forward(*arrays)
+        parents = tuple(o._origin if isinstance(o, Tensor) else None for o in operands)
+        if not _recording.get() or not any(parents):
+            return Tensor._made(y, None)
+        origin = _Origin()
+        origin.block, origin.operands, origin.statistic = block, parents, statistic
+        origin.shapes = tuple(a.shape for a in arrays)
+        for wrt, parent in enumerate(parents):
+            for index in block.uses(wrt) if parent else ():
+                origin.saved[index] = (
+                    (np.asarray(y), origin) if index == OUTPUT else (arrays[index], parents[index])
+                )
+        return Tensor._made(y, origin)
+
+    def backward(
+        self,
+        gradient: Any = None,
+        create_graph: bool = False,
+        reversal: Reversal = own_transpose,
+    ) -> None:
+        """Set `grad` on every leaf that this tensor was computed from.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            The top signal p, shaped like this tensor; may be left out for a single number.
+        create_graph : bool
+            Remember the walk, so that the gradients can be differentiated.
+        reversal : Rule or callable
+            What stands in for each transpose, e.g. `rules.DECONVNET`.
+
+        Raises
+        ------
+        NotDifferentiableError
+            If nothing that this tensor was computed from requires gradients.
+        ShapeError
+            If the gradient has another shape, or is missing for more than one number.
+
+        """
+        leaves = [origin for origin in _history(self) if origin.block is None]
+        signals = _signals(self, gradient, leaves, create_graph, reversal)
+        for leaf in leaves:
+            owner = leaf.owner() if leaf.owner else None
+            if owner is not None and leaf in signals:
+                owner.grad = _as_tensor(signals[leaf])
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self._origin is not None
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Lengths of the axes."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        """float32 or float64."""
+        return self.data.dtype
+
+    def detach(self) -> Tensor:
+        """The same data without its history."""
+        return Tensor._made(self.data, None)
+
+    def numpy(self) -> np.ndarray:
+        """The data as an array (not a copy)."""
+        return self.data
+
+    def item(self) -> float:
+        """The only number in it, as a Python float."""
+        return float(self.data.item())
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        needs = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({body}{dtype}{needs})"
+
+
+def grad(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    gradient: Any = None,
+    create_graph: bool = False,
+    reversal: Reversal = own_transpose,
+) -> list[Tensor]:
+    """Gradients of one tensor with respect to others, without touching anybody's `grad`.
+
+    Parameters
+    ----------
+    output : Tensor
+        What is differentiated.
+    inputs : sequence of Tensor
+        With respect to what: leaves or tensors in between.
+    gradient : array_like, optional
+        The top signal p, shaped like `output`; may be left out for a single number.
+    create_graph : bool
+        Remember the walk, so that the result can be differentiated again.
+    reversal : Rule or callable
+        What stands in for each transpose.
+
+    Returns
+    -------
+    list of Tensor
+        One for each input, shaped like it; zeros where the output does not depend on it.
+
+    Examples
+    --------
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> (slope,) = grad((x ** 3).sum(), [x], create_graph=True)
+    >>> grad(slope.sum(), [x])[0]
+    Tensor([12.])
+
+    """
+    origins = []
+    for x in inputs:
+        if x._origin is None:
+            raise NotDifferentiableError(
+                "A gradient was asked for with respect to a tensor that does not require one; "
+                "make it with requires_grad=True."
+            )
+        origins.append(x._origin)
+    signals = _signals(output, gradient, origins, create_graph, reversal)
+    return [
+        _as_tensor(signals[origin]) if origin in signals else Tensor(np.zeros_like(x.data))
+        for x, origin in zip(inputs, origins, strict=True)
+    ]
+
+
+def _signals(
+    output: Tensor,
+    gradient: Any,
+    wanted: Sequence[_Origin],
+    create_graph: bool,
+    reversal: Reversal,
+) -> dict[Any, Any]:
+    """Walk back from `output` to the wanted origins."""
+    if output._origin is None:
+        raise NotDifferentiableError(
+            "Nothing that this tensor was computed from requires gradients; make the inputs with "
+            "requires_grad=True, outside of no_grad()."
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"backward() without a gradient needs a single number; this tensor has shape "
+                f"{output.shape}. Give a gradient of that shape, or sum first."
+            )
+        gradient = np.ones(output.shape, output.dtype)
+    p = gradient if isinstance(gradient, Tensor) else Tensor(_array_like(gradient, output.dtype))
+    if p.shape != output.shape:
+        raise ShapeError(f"The gradient has shape {p.shape}; the tensor has {output.shape}.")
+    calls = [o.call(create_graph) for o in _history(output) if o.block is not None]
+    seed = p if create_graph else p.data
+    return pull_back(calls, {output._origin: seed}, wanted, reversal)
+
+
+def _history(tensor: Tensor) -> list[_Origin]:
+    """Every origin that a tensor depends on, each after those it depends on itself."""
+    order: list[_Origin] = []
+    seen: set[_Origin] = set()
+    stack = [(tensor._origin, False)]
+    while stack:
+        origin, done = stack.pop()
+        if origin is None:
+            continue
+        if done:
+            order.append(origin)
+        elif origin not in seen:
+            seen.add(origin)
+            stack.append((origin, True))
+            stack.extend((parent, False) for parent in origin.operands)
+    return order
+
+
+def _array_like(value: Any, dtype: np.dtype) -> np.ndarray:
+    """Numbers and lists take the tensor's dtype; arrays keep theirs."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.asarray(value, dtype)
+
+
+def _as_tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else Tensor._made(value, None)

@@ -1,0 +1,28 @@
+"""What tests share: where real networks and photos may lie, and seeded random arrays."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("minicnn", deadline=None, max_examples=30, derandomize=True)
+settings.load_profile("minicnn")
+
+SHARED = Path(
+    os.environ.get("MINICNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
+
+
+def shared(name: str) -> Path:
+    """A file of the shared test data, or a skipped test that says what is missing."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs {name} of the shared test data (set MINICNN_TEST_DATA to its folder)")
+    return path
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
