@@ -4,8 +4,8 @@
 
 Four convolutions with ReLU and max-pooling, trained by this package's own engine: stochastic
 gradient descent with momentum 0.9, a learning rate that falls along a cosine, weight decay 1e-4,
-and shifts of up to two pixels as augmentation. An epoch takes a minute or two on two cores; after each the state is saved
-beside the output, and the same command goes on from there.
+and shifts of up to two pixels as augmentation. An epoch takes a minute or two on two cores; after
+each the state is saved beside the output, and the same command goes on from there.
 
 FOLDER_WITH_MNIST holds the four files of MNIST in IDX form (train-images-idx3-ubyte.gz, ...).
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def read_idx(path: Path) -> np.ndarray:
 def initial(generator: np.random.Generator) -> dict[str, Tensor]:
     """He initialisation: N(0, 2 / fan-in), zero biases."""
     made = {}
-    shapes = [(f"conv{i}", (o, c, 3, 3)) for i, (c, o) in enumerate(zip(CHANNELS, CHANNELS[1:]), 1)]
+    shapes = [(f"conv{i}", (o, c, 3, 3)) for i, (c, o) in enumerate(pairwise(CHANNELS), 1)]
     for name, shape in [*shapes, ("fc", (10, CHANNELS[-1] * 49))]:
         deviation = np.sqrt(2 / np.prod(shape[1:]))
         weight = (generator.standard_normal(shape) * deviation).astype(np.float32)
@@ -158,6 +159,7 @@ def save_digits(network: minicnn.Network, folder: Path, out: Path) -> None:
 
 
 def main() -> None:
+    """Train, measure, write the network and the digits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=8)
@@ -174,7 +176,7 @@ def main() -> None:
         "minicnn.preprocess": how.to_json(),
         "minicnn.labels": json.dumps([str(digit) for digit in range(10)]),
         "minicnn.accuracy": f"{share:.4f} on MNIST's 10,000 test images",
-        "minicnn.training": f"examples/train_mnist.py --epochs {options.epochs} --seed {options.seed}",
+        "minicnn.training": f"train_mnist.py --epochs {options.epochs} --seed {options.seed}",
     }
     save(parameters, options.out, facts)
     network = minicnn.load(options.out)

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from minicnn.network import Network
 
-__all__ = ["Text", "count", "summary", "table", "times", "to_dot", "to_html"]
+__all__ = ["Text", "columns", "count", "summary", "table", "times", "to_dot", "to_html"]
 
 
 class Text(str):
@@ -32,11 +32,11 @@ def count(number: float) -> str:
     '1.23M'
 
     """
-    for unit in ("", "k", "M", "G", "T", "P", "E"):
-        if abs(number) < 999.5:
-            break
+    units = ["", "k", "M", "G", "T", "P", "E"]
+    while abs(number) >= 999.5 and len(units) > 1:
         number /= 1000
-    return f"{number:.0f}" if not unit else f"{number:.3g}{unit}"
+        units.pop(0)
+    return f"{number:.3g}{units[0]}"
 
 
 def times(shape: Sequence[int | None]) -> str:
@@ -47,6 +47,12 @@ def times(shape: Sequence[int | None]) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
     """Columns set apart by two spaces; those listed in `right` are aligned right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return columns([header, ["-" * width for width in widths], *rows], right)
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
+    """The same without a header."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:
         cells = [
@@ -55,7 +61,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         ]
         return "  ".join(cells).rstrip()
 
-    return Text("\n".join([line(header), line(["-" * w for w in widths]), *map(line, rows)]))
+    return Text("\n".join(map(line, rows)))
 
 
 def rows(network: Network) -> list[list[str]]:

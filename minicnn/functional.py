@@ -1,13 +1,14 @@
 """The blocks as functions, with names and arguments in the order of `torch.nn.functional`.
 
-Every function takes tensors or arrays: on arrays it only computes. Tensors are (N, C, H, W), filters
-(O, C/groups, kH, kW). `padding` may be one number, one an axis, or all sides: (top, left, bottom,
-right). Reductions, arithmetic and indexing are methods and operators of `Tensor`.
+Every function takes tensors or arrays: on arrays it only computes. Tensors are (N, C, H, W),
+filters (O, C/groups, kH, kW). `padding` may be one number, one an axis, or all sides: (top, left,
+bottom, right). Reductions, arithmetic and indexing are methods and operators of `Tensor`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,15 @@ def conv2d(
     Parameters
     ----------
     input : Tensor or array, shape (N, C, H, W)
+        Images.
     weight : Tensor or array, shape (O, C/groups, kH, kW)
+        Filters.
     bias : Tensor or array, shape (O,), optional
+        Added to each output channel.
     stride, padding, dilation : int or sequence of int
         `padding` may have four sides: (top, left, bottom, right).
     groups : int
+        Channels are split into so many groups; as many as channels make it depthwise.
 
     Returns
     -------
@@ -233,7 +238,7 @@ def max_pool2d(
     y = B.MaxPool(made)(input)
     if not return_indices:
         return y
-    x = input.data if isinstance(input, B.Expression) else input
+    x = _array(input)
     plane = np.arange(x.shape[2] * x.shape[3], dtype=np.float64).reshape(1, 1, *x.shape[2:])
     _, switches = B.MaxPool(made).forward(x)
     places = B.Gather(switches, made, x.shape[2:]).forward(np.broadcast_to(plane, x.shape))[0]
@@ -304,7 +309,7 @@ def batch_norm(
             running_mean,
             running_var,
         )
-    x = input.data if isinstance(input, B.Expression) else input
+    x = _array(input)
     count = x.size // channels
     if count < 2:
         raise ShapeError(
@@ -357,10 +362,7 @@ def split(tensor: Any, split_size_or_sections: Ints, dim: int = 0) -> list[Any]:
     if sum(sizes) != total:
         raise ShapeError(f"Cannot split axis {dim} of length {total} into {list(sizes)}.")
     starts = np.cumsum([0, *sizes]).tolist()
-    return [
-        B.Slice((slice(None),) * axis + (slice(a, b),))(tensor)
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [B.Slice((slice(None),) * axis + (slice(a, b),))(tensor) for a, b in pairwise(starts)]
 
 
 def reshape(input: Any, shape: Sequence[int]) -> Any:
@@ -406,16 +408,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         return B.Pad(tuple(pairs), value)(input)
     if mode not in names:
         raise InputError(f"Unknown pad mode {mode!r}: constant, reflect, replicate or circular.")
-    return pad_by_index(input, pairs, names[mode])
-
-
-def pad_by_index(x: Any, pairs: Sequence[tuple[int, int]], mode: str) -> Any:
-    """Pad by taking values from inside, an axis at a time; mode as in numpy.pad."""
-    for axis, (before, after) in enumerate(pairs):
-        if before or after:
-            indices = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)  # type: ignore[call-overload]
-            x = B.Take(indices, axis)(x)
-    return x
+    return B.PadFromInside(tuple(pairs), names[mode])(input)
 
 
 def _kernel(weight: Any) -> tuple[int, ...]:
@@ -423,3 +416,8 @@ def _kernel(weight: Any) -> tuple[int, ...]:
     if len(shape) != 4:
         raise ShapeError(f"2-D filters have shape (O, C/groups, kH, kW); got {shape}.")
     return tuple(shape[2:])
+
+
+def _array(x: Any) -> np.ndarray:
+    """The numbers of a tensor or array."""
+    return x.numpy() if isinstance(x, B.Expression) else x

@@ -1,8 +1,8 @@
 """Graphs: named calls of blocks, and the symbols that draw them.
 
-A `Node` says which block is called on which values; its name is also the name of the value it gives.
-Calling a block on a `Symbol` does not compute: it adds a node to the graph under construction. That
-is how the walk over a tape (`calls.pull_back`) draws the reversed network.
+A `Node` says which block is called on which values; its name is also the name of the value it
+gives. Calling a block on a `Symbol` does not compute: it adds a node to the graph under
+construction. That is how the walk over a tape (`calls.pull_back`) draws the reversed network.
 """
 
 from __future__ import annotations

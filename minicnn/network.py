@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,11 +85,13 @@ class Network:
     labels : sequence of str
         Names of the classes, if known.
     signals : mapping
-        Of a reversed network: for each value of the network reversed, the signal that arrives there.
+        Of a reversed network: for each value below, which signal arrives there.
     mirrors : mapping
         Of a reversed network: for each of its nodes, the node reversed by it.
     metadata : mapping
         What its file said about it.
+    dtype : numpy.dtype, optional
+        What it computes in; that of its first parameter by default, else float32.
 
     """
 
@@ -102,10 +105,16 @@ class Network:
     signals: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
     _tensors: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
+        dtype = self.dtype or next(floats, np.float32)
+        object.__setattr__(self, "dtype", np.dtype(dtype))
+
     def derived(self, **changes: Any) -> Network:
-        """This network with other fields: how cut and reversed networks are made."""
+        """The same network with other fields: how cut and reversed networks are made."""
         return replace(self, **{"_tensors": {}, **changes})
 
     # Running
@@ -176,10 +185,10 @@ class Network:
             shapes[node.name] = step.value.shape
             kept = Kept(step.statistic, [shapes[o] for o in node.operands], _unbound)
             call = Call(node.name, node.block, node.operands, node.name, kept)
-            if step.statistic is not None and found is not None:
-                if not any(rule.needs_statistic(call) for rule in found):
-                    call = replace(call, kept=kept.replaced(None))
-                    dropped[node.name] = " and ".join(rule.name for rule in found)
+            unread = found is not None and not any(rule.needs_statistic(call) for rule in found)
+            if step.statistic is not None and found is not None and unread:
+                call = replace(call, kept=kept.replaced(None))
+                dropped[node.name] = " and ".join(rule.name for rule in found)
             calls.append(call)
             seconds[node.name] = step.seconds
             if everything or node.name in held_names:
@@ -242,13 +251,12 @@ class Network:
         values.update(self.arrays)
         values.update(self._parameter_tensors())
         for node in self.nodes:
-            values[node.name] = self._named_error(
-                node, lambda node=node: node.block(*(values[name] for name in node.operands))
-            )
+            operands = [values[name] for name in node.operands]
+            values[node.name] = self._named_error(node, partial(node.block, *operands))
         return values
 
     def _shape_of(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        return self._named_error(node, lambda: node.block.shape(*shapes))
+        return self._named_error(node, partial(node.block.shape, *shapes))
 
     def _named_error(self, node: Node, action: Callable[[], Any]) -> Any:
         """Do something, and let errors say at which node."""
@@ -290,14 +298,6 @@ class Network:
             raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
 
     # Names
-
-    @property
-    def dtype(self) -> np.dtype:
-        """float32 or float64: that of the parameters."""
-        for array in self.arrays.values():
-            if array.dtype.kind == "f":
-                return array.dtype
-        return np.dtype(np.float32)
 
     @property
     def layers(self) -> list[str]:
@@ -399,10 +399,11 @@ class Network:
     def astype(self, dtype: Any) -> Network:
         """A copy that computes in another precision, e.g. float64 to check gradients."""
         return self.derived(
+            dtype=dtype,
             arrays={
                 name: array.astype(dtype) if array.dtype.kind == "f" else array
                 for name, array in self.arrays.items()
-            }
+            },
         )
 
     # Graph

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from minicnn.errors import InputError, UnknownNameError, nearest
 
@@ -70,7 +71,10 @@ class Preprocess:
         """
         try:
             fields = json.loads(text)
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            return cls(**values)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"Preprocessing cannot be read from {text[:80]!r}: {error}.") from None
 

@@ -234,7 +234,7 @@ def family(code: str) -> Rule:
     code = code.upper()
     if len(code) not in (3, 4) or set(code) - set("TF"):
         raise UnknownNameError(f"A rule's code is three or four letters T or F; got {code!r}.")
-    mask, switches, rectified, lrn = code.ljust(4, "T")
+    mask, switches, rectified, lrn = list(code.ljust(4, "T"))
     at_relu, formula = _AT_RELU[mask + rectified]
     table: dict[Key, StandIn] = {is_rectifier: at_relu, MaxPool: _AT_POOL[switches]}
     table[LRN] = _AT_LRN[lrn]

@@ -107,7 +107,9 @@ def logit(tape: Tape, number: int | None = None) -> Seed:
         raise UnitError(f"Class {number} does not exist: {at} has classes 0 to {len(flat) - 1}.")
     place = np.unravel_index(int(scores[number].argmax()), scores.shape[1:])
     made = unit(tape, at, (number, *(int(i) for i in place)))
-    return Seed(at, made.p, f"class {number}: {tape.network.class_name(number)}", made.index)
+    name = tape.network.class_name(number)
+    label = f"class {number}" + (f": {name}" if name != str(number) else "")
+    return Seed(at, made.p, label, made.index)
 
 
 def max_unit(tape: Tape, at: str) -> Seed:
@@ -130,9 +132,9 @@ def dense(tape: Tape, at: str, seed: int, place: tuple[int, ...] | None = None) 
     p = np.abs(np.random.default_rng(seed).standard_normal(tape.shapes[at])).astype(tape.dtype)
     p[1:] = 0
     if place is not None:
-        only = np.zeros_like(p)
-        only[(slice(0, 1), slice(None), *place)] = 1
-        p *= only
+        column = p[0].reshape(len(p[0]), -1)  # a view: (channels, places)
+        here = np.ravel_multi_index(place, p.shape[2:]) if place else 0
+        column[:, np.arange(column.shape[1]) != here] = 0
     return Seed(at, p, f"{at} noise" + (f" at {','.join(map(str, place))}" if place else ""))
 
 

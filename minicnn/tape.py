@@ -1,4 +1,4 @@
-"""Tape: what one forward run of a network recorded, and everything that can be sent back through it.
+"""Tape: what one forward run of a network recorded, and all that can be sent back through it.
 
 The tape keeps for each call its mask or switches as bits, and the values that transposes read;
 other values are computed again when asked for (or held from the start: `record(x, keep=...)`).
@@ -147,7 +147,7 @@ class Tape:
         path = [self._bound(call, values) for call in path]
 
         builder = Builder(self.dtype, {**network.arrays, **values})
-        entries = {
+        entries: dict[Any, Symbol] = {
             top: builder.symbol("p" if len(tops) == 1 else f"{top}.p", self.shapes[top])
             for top in tops
         }
@@ -172,7 +172,7 @@ class Tape:
             signals[value] = q.name
             return q
 
-        found = pull_back(path, dict(entries), targets, stand_in, meet)
+        found = pull_back(path, entries, targets, stand_in, meet)
         lost = [name for name in targets if name not in found]
         if lost:
             raise NotDifferentiableError(
@@ -248,13 +248,14 @@ class Tape:
             For each rule's name, the map at the input, or a list of maps for a list of seeds.
 
         """
-        many = not isinstance(seeds, Seed)
-        listed = seeds if many else [seeds]
+        listed = [seeds] if isinstance(seeds, Seed) else list(seeds)
         found = [rulebook.find(rule) for rule in rules]
         if len({rule.name for rule in found}) < len(found):
             raise InputError(f"Two rules of the same name: {', '.join(r.name for r in found)}.")
-        maps = {rule.name: [self.backward(seed, rule) for seed in listed] for rule in found}  # type: ignore[union-attr]
-        return maps if many else {name: values[0] for name, values in maps.items()}  # type: ignore[return-value]
+        maps = {rule.name: [self.backward(seed, rule) for seed in listed] for rule in found}
+        if isinstance(seeds, Seed):
+            return {name: values[0] for name, values in maps.items()}
+        return maps
 
     def kept_bytes(self, name: str) -> int:
         """Bytes that a call keeps for its transpose with respect to its inputs.
@@ -269,12 +270,13 @@ class Tape:
                 total += int(np.prod(self.shapes[value])) * self.dtype.itemsize
         return total
 
-    def bits(self, rule: Rule | str = "salinet") -> int:
-        """Bits of bottleneck information (masks and switches) that a rule uses of this run."""
+    def bits(self, rule: Rule | str = "salinet", at: str | None = None) -> int:
+        """Bits of masks and switches that a rule uses on its way down from `at` (the output)."""
         rule = rulebook.find(rule)
+        top = self.network.value_name(at or self.network.outputs[0])
         return sum(
             call.kept.statistic.bits
-            for call in self.calls
+            for call in self._path([top], self._targets(None))
             if call.kept.statistic and rule.needs_statistic(call)
         )
 

@@ -76,6 +76,7 @@ def compare(tape: Tape, seed: Seed, rules: Sequence[Rule | str]) -> Comparison:
     seed : Seed
         What is sent back.
     rules : sequence of Rule or str
+        Rules, names or letter codes.
 
     Returns
     -------
@@ -84,7 +85,9 @@ def compare(tape: Tape, seed: Seed, rules: Sequence[Rule | str]) -> Comparison:
     """
     found = [rulebook.find(rule) for rule in rules]
     maps = tape.compare(seed, found)
-    return Comparison(seed, [Picture(rule, maps[rule.name][0], tape.bits(rule)) for rule in found])
+    return Comparison(
+        seed, [Picture(rule, maps[rule.name][0], tape.bits(rule, seed.at)) for rule in found]
+    )
 
 
 def reported_rules(text: str, network: Network) -> list[Rule]:

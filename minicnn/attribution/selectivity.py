@@ -1,12 +1,12 @@
 """Neuron selectivity: how far does a rule's picture depend on the neuron it started from?
 
-At the centre of a layer's map three signals are sent back: one-hot at the strongest channel, one-hot
-at a random other channel, and noise |randn| over all channels. The pictures' correlations say how
-much they share. The paper's finding is that DeConvNet's pictures barely depend on the neuron: they
-show the image's edges whatever one asks.
+At the centre of a layer's map three signals are sent back: one-hot at the strongest channel,
+one-hot at a random other channel, and noise |randn| over all channels. The pictures' correlations
+say how much they share. The paper's finding is that DeConvNet's pictures barely depend on the
+neuron: they show the image's edges whatever one asks.
 
-Source: Mahendran and Vedaldi, ECCV 2016, section 3.2 and figure 4. As in the authors' code, a random
-channel whose picture is all zero is drawn again.
+Source: Mahendran and Vedaldi, ECCV 2016, figure 4. As in the authors' code, a random channel whose
+picture is all zero is drawn again.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def selectivity(tape: Tape, at: str, rule: Rule | str, seed: int = 0) -> Selecti
     at : str
         A layer; where it has a map, its central place is used.
     rule : Rule or str
+        Whose pictures.
     seed : int
         Of the random channel and the noise.
 
@@ -72,7 +73,7 @@ def selectivity(tape: Tape, at: str, rule: Rule | str, seed: int = 0) -> Selecti
     """
     shape = tape.shapes[tape.network.value_name(at)]
     place = tuple(n // 2 for n in shape[2:])
-    column = tape[at][(0, slice(None), *place)]
+    column = np.moveaxis(tape[at][0], 0, -1)[place]  # (channels,)
     strongest = unit(tape, at, (int(column.argmax()), *place))
     first = tape.backward(strongest, rule)[0]
     generator = np.random.default_rng(seed)

@@ -5,10 +5,11 @@
     Gather       reads the tap that won           the transpose of Unpool
     UnpoolCenter adds p to the window's centre    what remains of Unpool without switches
 
-Where windows overlap the transpose *adds*; an "unpooling" that assigns is not the transpose. Padding
-is minus infinity. Of equal values the first in row-major order wins: after a ReLU many windows are
-all zero, and route whatever arrives to their first tap. Rules that use the ReLU mask kill such a
-signal one block later; rules that do not (DeConvNet) let it through, so only those depend on this.
+Where windows overlap the transpose *adds*; an "unpooling" that assigns is not the transpose.
+Padding is minus infinity. Of equal values the first in row-major order wins: after a ReLU many
+windows are all zero, and route whatever arrives to their first tap. Rules that use the ReLU mask
+kill such a signal one block later; rules that do not (DeConvNet) let it through, so only those
+depend on this.
 """
 
 from __future__ import annotations

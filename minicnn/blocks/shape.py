@@ -1,13 +1,12 @@
 """Blocks that move values without changing them. Each transpose moves them back.
 
-    Reshape, Flatten, Squeeze, Unsqueeze  <->  Reshape to the shape before
-    Transpose                             <->  Transpose by the inverse permutation
-    Concat                                <->  Slice, one for each operand ("split")
-    Slice (crop)                          <->  Place (zero padding)
-    Pad with a constant                   <->  Slice (crop)
-    Take                                  <->  PutAdd (adds where an index occurs twice)
-
-Padding by reflection, repetition or wrapping is a Take an axis, so its transpose adds.
+Reshape, Flatten, Squeeze, Unsqueeze  <->  Reshape to the shape before
+Transpose                             <->  Transpose by the inverse permutation
+Concat                                <->  Slice, one for each operand ("split")
+Slice (crop)                          <->  Place (zero padding)
+Pad with a constant                   <->  Slice (crop)
+Take                                  <->  PutAdd (adds where an index occurs twice)
+PadFromInside (reflect, edge, wrap)   <->  PutAdd an axis: what was repeated adds up
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ __all__ = [
     "Concat",
     "Flatten",
     "Pad",
+    "PadFromInside",
     "Place",
     "PutAdd",
     "Reshape",
@@ -253,6 +253,40 @@ class Pad(_Free):
         if min(result, default=1) < 1:
             raise ShapeError(f"Pads {self.pads} leave nothing of an array of shape {shapes[0]}.")
         return result
+
+
+@dataclass(frozen=True)
+class PadFromInside(_Free):
+    """y = x with its own values around it; modes reflect, edge and wrap as in numpy.pad."""
+
+    pads: tuple[tuple[int, int], ...]
+    mode: str
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return np.pad(x, self.pads, mode=self.mode), None  # type: ignore[call-overload]
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        x = kept.shapes[0]
+
+        def back(p: Any) -> Any:
+            for axis, pair in reversed(list(enumerate(self.pads))):
+                if any(pair):
+                    indices = np.pad(np.arange(x[axis]), pair, mode=self.mode)  # type: ignore[call-overload]
+                    p = PutAdd(indices, axis, x[axis])(p)
+            return p
+
+        return back
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        if len(self.pads) != len(x):
+            raise ShapeError(f"{len(self.pads)} pairs of pads for an array of shape {x}.")
+        for axis, (pair, n) in enumerate(zip(self.pads, x, strict=True)):
+            if min(pair) < 0 or (any(pair) and n < (2 if self.mode == "reflect" else 1)):
+                raise ShapeError(
+                    f"Cannot pad axis {axis} of length {n} by {pair} with mode {self.mode}."
+                )
+        return tuple(n + b + e for (b, e), n in zip(self.pads, x, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point: errors for people become one paragraph and exit code 2."""
-    from minicnn.cli.app import app, console
+    from minicnn.cli.app import app
 
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: console.print(
-            f"[yellow]Note:[/] {message}.", highlight=False
-        )
+        warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
         except MiniCNNError as error:

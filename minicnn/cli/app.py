@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from minicnn._version import __version__
 from minicnn.attribution import top_classes
 from minicnn.data.bundled import bundled_path
 from minicnn.data.photo import photo, picture
+from minicnn.drawing import columns
 from minicnn.network import Network
 from minicnn.onnx import load
 from minicnn.tape import Tape
@@ -21,7 +21,6 @@ __all__ = [
     "Model",
     "Photo",
     "app",
-    "console",
     "open_model",
     "open_photo",
     "show_top",
@@ -36,7 +35,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False, soft_wrap=False)
 
 Model = Annotated[str, typer.Argument(help="An ONNX file, or 'mnist' for the bundled network.")]
 Photo = Annotated[str, typer.Argument(help="An image file, or a bundled digit such as 'digit_7'.")]
@@ -48,7 +46,7 @@ PreprocessName = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
-        console.print(f"minicnn {__version__}")
+        print(f"minicnn {__version__}")
         raise typer.Exit
 
 
@@ -67,7 +65,7 @@ def open_model(model: str, preprocess: str | None = None) -> Network:
     return load(bundled_path(model), preprocess=preprocess)
 
 
-def open_photo(path: str, network: Network) -> tuple[object, object]:
+def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """A photo as the network's input and as something to look at."""
     file = bundled_path(path)
     return photo(file, network.preprocess), picture(file, network.preprocess)
@@ -77,15 +75,16 @@ def warn_if_assumed(network: Network) -> None:
     """Say how photos were preprocessed where the file did not."""
     source = network.metadata.get("minicnn.preprocess.source", "")
     if source.startswith("assumed"):
-        console.print(f"preprocessing {source} (the file does not say; see --preprocess)")
+        print(f"preprocessing {source} (the file does not say; see --preprocess)")
 
 
 def show_top(tape: Tape, most: int = 5) -> None:
     """Print the strongest classes."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for number, name, share in top_classes(tape, most):
-        table.add_row(f"{share:7.2%}", name, f"(class {number})" if name != str(number) else "")
-    console.print(table)
+    rows = [
+        [f"{share:.2%}", name, "" if name == str(number) else f"(class {number})"]
+        for number, name, share in top_classes(tape, most)
+    ]
+    print(columns(rows, right=(0,)))
 
 
 def shown_path(path: Path) -> str:

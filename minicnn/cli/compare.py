@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from minicnn import figures
-from minicnn.attribution import Comparison, compare, reported_rules, selectivity
+from minicnn.attribution import Comparison, Selectivity, compare, reported_rules, selectivity
 from minicnn.cli.app import (
     Model,
     Photo,
     PreprocessName,
     app,
-    console,
     open_model,
     open_photo,
     show_top,
     shown_path,
     warn_if_assumed,
 )
+from minicnn.drawing import table
 from minicnn.errors import InputError, nearest
 from minicnn.figures.save import check_format
 from minicnn.files import atomic_path, check_writable
@@ -92,16 +90,17 @@ def command(
         }
     else:
         comparison = compare(tape, top, chosen)
-        _print_comparison(comparison)
+        _print_comparison(comparison, float(tape[top.at][(0, *top.index)]))
         draw = figures.family_figure if rules.strip().lower() == "all" else _one_row
         figure = draw(seen, comparison, title, display)
         arrays = comparison.arrays()
     figures.save(figure, out)
-    console.print(f"picture: {shown_path(out)}")
+    print(f"picture: {shown_path(out)}")
     if save is not None:
-        with atomic_path(save) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, image=x, seed=top.p, seed_at=top.at, **arrays)
-        console.print(f"maps: {shown_path(save)}")
+        with atomic_path(save) as temporary, temporary.open("wb") as file:
+            facts: dict[str, Any] = {"image": x, "seed": top.p, "seed_at": top.at, **arrays}
+            np.savez_compressed(file, **facts)
+        print(f"maps: {shown_path(save)}")
 
 
 def _seed(tape: Tape, layer: str | None, unit: str) -> Seed:
@@ -123,33 +122,35 @@ def parse_class(tape: Tape, text: str) -> Seed:
         ) from None
 
 
-def _one_row(seen: np.ndarray, comparison: Comparison, title: str, display: str) -> object:
+def _one_row(seen: np.ndarray, comparison: Comparison, title: str, display: str) -> figures.Figure:
     return figures.comparison_figure(seen, [comparison], title, display)
 
 
-def _print_comparison(comparison: Comparison) -> None:
-    console.print(f"top signal: {comparison.seed.label}")
-    table = Table(box=None, pad_edge=False)
-    for head in ("rule", "code", "p at a ReLU becomes"):
-        table.add_column(head)
-    for head in ("min", "max", "positive", "bits used"):
-        table.add_column(head, justify="right")
-    for picture in comparison.pictures:
-        table.add_row(
-            picture.rule.name, picture.rule.code, escape(picture.rule.formula), f"{picture.low:.3g}",
-            f"{picture.high:.3g}", f"{picture.positive:.1%}", f"{picture.bits:,}",
-        )  # fmt: skip
-    console.print(table)
+def _print_comparison(comparison: Comparison, activation: float) -> None:
+    print(f"top signal: {comparison.seed.label} (activation {activation:.3g})")
+    if activation == 0:
+        print("This unit is silent for this photo: rules that use the masks show nothing.")
+    header = ["rule", "code", "p at a ReLU becomes", "min", "max", "positive", "bits used"]
+    rows = [
+        [
+            picture.rule.name,
+            picture.rule.code,
+            picture.rule.formula,
+            f"{picture.low:.3g}",
+            f"{picture.high:.3g}",
+            f"{picture.positive:.1%}",
+            f"{picture.bits:,}",
+        ]
+        for picture in comparison.pictures
+    ]
+    print(table(header, rows, right=(3, 4, 5, 6)))
 
 
-def _print_selectivity(found: list) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("rule")
-    for head in ("max ~ random", "max ~ noise", "random ~ noise"):
-        table.add_column(head, justify="right")
-    for one in found:
-        table.add_row(
-            one.rule, f"{one.max_random:.3f}", f"{one.max_noise:.3f}", f"{one.random_noise:.3f}"
-        )
-    console.print("correlation of the pictures of the strongest neuron, a random one, and noise")
-    console.print(table)
+def _print_selectivity(found: list[Selectivity]) -> None:
+    print("correlation of the pictures of the strongest neuron, a random one, and noise")
+    rows = [
+        [one.rule, f"{one.max_random:.3f}", f"{one.max_noise:.3f}", f"{one.random_noise:.3f}"]
+        for one in found
+    ]
+    header = ["rule", "max ~ random", "max ~ noise", "random ~ noise"]
+    print(table(header, rows, right=(1, 2, 3)))

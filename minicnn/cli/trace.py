@@ -11,7 +11,6 @@ from minicnn.cli.app import (
     Model,
     PreprocessName,
     app,
-    console,
     open_model,
     open_photo,
     warn_if_assumed,
@@ -58,8 +57,8 @@ def command(
     if layer is not None or unit != "max":
         seed = parse(network.record(x), layer or network.logits, unit)
     found = trace(network, x, chosen, seed)
-    console.print(f"{network.name}  input {source}  {'x'.join(map(str, x.shape))}")
-    console.print(f"back: {found.rule} from {found.seed}\n")
+    print(f"{network.name}  input {source}  {'x'.join(map(str, x.shape))}")
+    print(f"back: {found.rule} from {found.seed}\n")
     _print(found)
 
 

@@ -38,8 +38,8 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image = ImageOps.exif_transpose(image)
+            with Image.open(path) as file:
+                image: Image.Image = ImageOps.exif_transpose(file)
                 if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                     image = image.convert("RGBA")
                     white = Image.new("RGBA", image.size, "white")
@@ -79,7 +79,8 @@ def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = No
         pixels = grey[:, :, None]
     elif how.order == "BGR":
         pixels = pixels[:, :, ::-1]
-    values = (pixels * np.float32(how.scale) - np.float32(how.mean)) / np.float32(how.std)
+    mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
+    values = (pixels * np.float32(how.scale) - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
 
 

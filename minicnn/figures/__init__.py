@@ -1,5 +1,7 @@
 """Figures: arrays in, pictures out. The only place that knows matplotlib."""
 
+from matplotlib.figure import Figure
+
 from minicnn.figures.display import DISPLAYS, Display, sigmoid, symmetric
 from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
 from minicnn.figures.save import save
@@ -7,6 +9,7 @@ from minicnn.figures.save import save
 __all__ = [
     "DISPLAYS",
     "Display",
+    "Figure",
     "comparison_figure",
     "family_figure",
     "save",

@@ -19,20 +19,19 @@ CELL = 2.7  # inches
 
 
 def support_box(pictures: Sequence[np.ndarray], margin: int = 2) -> Box | None:
-    """The rectangle outside of which all maps are zero, if it is small.
-
-    A unit of an early layer sees a small part of the photo; the panels then show that part only.
+    """The rectangle outside of which all maps are zero: what the unit sees of the photo.
 
     Parameters
     ----------
     pictures : sequence of numpy.ndarray, shape (C, H, W)
+        Raw maps of the same size.
     margin : int
         Pixels added on each side.
 
     Returns
     -------
     tuple of int or None
-        (top, left, bottom, right), None where it covers more than a quarter of the image.
+        (top, left, bottom, right); None where it is nearly the whole image, or nothing.
 
     """
     live = np.any([np.any(values != 0, axis=0) for values in pictures], axis=0)  # (H, W)
@@ -42,9 +41,20 @@ def support_box(pictures: Sequence[np.ndarray], margin: int = 2) -> Box | None:
     height, width = live.shape
     top, bottom = max(0, rows[0] - margin), min(height, rows[-1] + 1 + margin)
     left, right = max(0, columns[0] - margin), min(width, columns[-1] + 1 + margin)
-    if (bottom - top) * (right - left) * 4 > height * width:
+    if _share((top, left, bottom, right), live.shape) > 0.9:
         return None
     return int(top), int(left), int(bottom), int(right)
+
+
+def _share(box: Box, size: tuple[int, ...]) -> float:
+    """Part of the image that a box covers."""
+    top, left, bottom, right = box
+    return (bottom - top) * (right - left) / (size[0] * size[1])
+
+
+def _is_small(box: Box, size: tuple[int, ...]) -> bool:
+    """Too small to be seen in its place."""
+    return _share(box, size) < 0.25
 
 
 def comparison_figure(
@@ -59,7 +69,9 @@ def comparison_figure(
     comparisons : sequence of Comparison
         All with the same rules.
     title : str
+        Above all.
     display : {"sigmoid", "symmetric"}
+        How values become colours; see `display`.
 
     Returns
     -------
@@ -70,8 +82,6 @@ def comparison_figure(
     figure, axes = _grid(len(comparisons), columns, title)
     for row, comparison in zip(axes, comparisons, strict=True):
         box = _show_photo(row[0], photo, comparison)
-        row[0].set_title("image", fontsize=11)
-        row[0].set_xlabel(_folded(comparison.seed.label), fontsize=9)
         for axis, picture in zip(row[1:], comparison.pictures, strict=True):
             _show_picture(axis, picture, display, box)
     return figure
@@ -88,8 +98,6 @@ def family_figure(
     rows = len(comparison.pictures) // 4
     figure, axes = _grid(rows, 5, title)
     box = _show_photo(axes[0][0], photo, comparison)
-    axes[0][0].set_title("image", fontsize=11)
-    axes[0][0].set_xlabel(_folded(comparison.seed.label), fontsize=9)
     known = ["mask + switches", "mask", "neither", "switches"]
     for r in range(rows):
         way = "backward ReLU" if r % 2 == 0 else "no backward ReLU"
@@ -131,7 +139,7 @@ def selectivity_figure(
 
 
 def _grid(rows: int, columns: int, title: str) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(CELL * columns, (CELL + 0.75) * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(CELL * columns, (CELL + 0.7) * rows + 0.35), layout="constrained")
     figure.suptitle(title, fontsize=12)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -145,9 +153,14 @@ def _show(axis: Axes, image: np.ndarray) -> None:
 
 
 def _show_photo(axis: Axes, photo: np.ndarray, comparison: Comparison) -> Box | None:
-    """The photo, with a box where the maps are not zero if that is a small part."""
+    """The photo, with a box around what the unit sees."""
     _show(axis, photo)
     box = support_box([picture.values for picture in comparison.pictures])
+    label = comparison.seed.label
+    if box is not None and _is_small(box, photo.shape):
+        label += " (pictures zoomed to the box)"
+    axis.set_title("image", fontsize=11)
+    axis.set_xlabel(_folded(label), fontsize=9)
     if box is not None:
         top, left, bottom, right = box
         xs = [left - 0.5, right - 0.5, right - 0.5, left - 0.5, left - 0.5]
@@ -158,7 +171,7 @@ def _show_photo(axis: Axes, photo: np.ndarray, comparison: Comparison) -> Box | 
 
 def _show_picture(axis: Axes, picture: Picture, display: str, box: Box | None) -> None:
     image = DISPLAYS[display](picture.values)
-    if box is not None:
+    if box is not None and _is_small(box, image.shape):
         top, left, bottom, right = box
         image = image[top:bottom, left:right]
     _show(axis, image)

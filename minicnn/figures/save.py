@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ def check_format(path: str | os.PathLike[str]) -> None:
         If the suffix is not one of a picture.
 
     """
-    suffix = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
+    suffix = Path(path).suffix.lstrip(".").lower()
     known = FigureCanvasAgg.get_supported_filetypes()
     if suffix not in known:
         raise OutputError(

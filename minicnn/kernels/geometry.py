@@ -16,10 +16,13 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
 __all__ = ["Window"]
+
+Index = Any  # an ellipsis and one slice a spatial axis
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,15 @@ class Window:
             for n, b, k, s, o in zip(size, self.begins, self.extent, self.stride, out, strict=True)
         )
 
-    def taps(self, out: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-        """For each tap in row-major order, the slices of a padded buffer that it reads."""
+    def taps(self, out: tuple[int, ...]) -> Iterator[Index]:
+        """For each tap in row-major order, the index of what it reads in a padded buffer."""
         for offsets in itertools.product(*(range(k) for k in self.kernel)):
-            yield tuple(
-                slice(d * t, d * t + s * (o - 1) + 1, s)
-                for t, d, s, o in zip(offsets, self.dilation, self.stride, out, strict=True)
+            yield (
+                ...,
+                *(
+                    slice(d * t, d * t + s * (o - 1) + 1, s)
+                    for t, d, s, o in zip(offsets, self.dilation, self.stride, out, strict=True)
+                ),
             )
 
     def padded(self, x: np.ndarray, value: float = 0.0) -> np.ndarray:
@@ -116,7 +122,7 @@ class Window:
             return x
         buffer = np.full_like(x, value, shape=(*lead, *self.buffer_size(size, out)))
         inside, image = self._overlap(size)
-        buffer[(..., *inside)] = x[(..., *image)]
+        buffer[inside] = x[image]
         return buffer
 
     def cropped(self, buffer: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -125,21 +131,19 @@ class Window:
             return buffer
         inside, image = self._overlap(size)
         x = np.zeros_like(buffer, shape=(*buffer.shape[: -self.rank], *size))
-        x[(..., *image)] = buffer[(..., *inside)]
+        x[image] = buffer[inside]
         return x
 
-    def _overlap(self, size: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """Where buffer and image overlap: slices of the buffer, slices of the image."""
+    def _overlap(self, size: tuple[int, ...]) -> tuple[Index, Index]:
+        """Where buffer and image overlap: index of the buffer, index of the image."""
         firsts = [max(0, -b) for b in self.begins]  # a negative pad crops
         ends = list(zip(firsts, size, self.begins, strict=True))
         return (
-            tuple(slice(first + b, n + b) for first, n, b in ends),
-            tuple(slice(first, n) for first, n, b in ends),
+            (..., *(slice(first + b, n + b) for first, n, b in ends)),
+            (..., *(slice(first, n) for first, n, b in ends)),
         )
 
     def tap_in_image(self, size: tuple[int, ...]) -> np.ndarray:
         """Boolean array (taps, *out): does that tap of that window lie inside the image?"""
-        inside = np.ones((1, *size), dtype=bool)
-        out = self.output_size(size)
-        buffer = self.padded(inside, False)
-        return np.stack([buffer[(0, *tap)] for tap in self.taps(out)])
+        buffer = self.padded(np.ones(size, dtype=bool), False)
+        return np.stack([buffer[tap] for tap in self.taps(self.output_size(size))])

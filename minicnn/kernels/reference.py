@@ -22,7 +22,7 @@ def _unfold(image: np.ndarray, window: Window, out: Size) -> np.ndarray:
     """Windows of one padded image (C, *buffer) as columns: (C, taps, positions) ("im2col")."""
     columns = np.empty((image.shape[0], window.volume, *out), image.dtype)
     for t, tap in enumerate(window.taps(out)):
-        columns[:, t] = image[(slice(None), *tap)]
+        columns[:, t] = image[tap]
     return columns.reshape(image.shape[0], window.volume, -1)
 
 
@@ -32,7 +32,7 @@ def _fold(columns: np.ndarray, window: Window, size: Size, out: Size) -> np.ndar
     buffer = np.zeros((channels, *window.buffer_size(size, out)), columns.dtype)
     columns = columns.reshape(channels, window.volume, *out)
     for t, tap in enumerate(window.taps(out)):
-        buffer[(slice(None), *tap)] += columns[:, t]
+        buffer[tap] += columns[:, t]
     return window.cropped(buffer, size)
 
 
@@ -91,14 +91,15 @@ def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     padded = window.padded(x, -np.inf)
     y, switch = None, None
     for t, tap in enumerate(window.taps(out)):
-        value = padded[(slice(None), slice(None), *tap)]
+        value = padded[tap]
         if y is None or switch is None:
             y, switch = value.copy(), np.zeros(value.shape, np.min_scalar_type(window.volume - 1))
             continue
         better = (value > y) | ((value != value) & (y == y))
         np.copyto(y, value, where=better)
         switch[better] = t
-    assert y is not None and switch is not None  # a window has at least one tap
+    if y is None or switch is None:
+        raise ValueError("a window has at least one tap")
     return y, Packed.pack(switch, window.volume)
 
 
@@ -108,17 +109,17 @@ def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.nd
     switch = switches.unpack()
     buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
     for t, tap in enumerate(window.taps(out)):
-        buffer[(slice(None), slice(None), *tap)] += np.where(switch == t, p, p.dtype.type(0))
+        buffer[tap] += np.where(switch == t, p, p.dtype.type(0))
     return window.cropped(buffer, size)
 
 
 def gather(x: np.ndarray, switches: Packed, window: Window) -> np.ndarray:
-    """Read from each window the tap that its switch names (0 in the padding): unpool's transpose."""
+    """Read from each window the tap that its switch names, 0 in the padding: unpool's transpose."""
     switch = switches.unpack()
     y = np.zeros((*x.shape[:2], *switch.shape[2:]), x.dtype)
     padded = window.padded(x)
     for t, tap in enumerate(window.taps(switch.shape[2:])):
-        np.copyto(y, padded[(slice(None), slice(None), *tap)], where=switch == t)
+        np.copyto(y, padded[tap], where=switch == t)
     return y
 
 
@@ -135,7 +136,7 @@ def unpool_center(p: np.ndarray, window: Window, size: Size) -> np.ndarray:
     out = p.shape[2:]
     buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
     tap = list(window.taps(out))[center_tap(window)]
-    buffer[(slice(None), slice(None), *tap)] += p
+    buffer[tap] += p
     return window.cropped(buffer, size)
 
 
@@ -165,7 +166,7 @@ def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray
     padded = window.padded(x)
     y = np.zeros((*x.shape[:2], *out), x.dtype)
     for tap in window.taps(out):
-        y += padded[(slice(None), slice(None), *tap)]
+        y += padded[tap]
     y /= _divisor(window, x.shape[2:], include_pad, x.dtype)
     return y
 
@@ -176,7 +177,7 @@ def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size)
     share = p / _divisor(window, size, include_pad, p.dtype)
     buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
     for tap in window.taps(out):
-        buffer[(slice(None), slice(None), *tap)] += share
+        buffer[tap] += share
     return window.cropped(buffer, size)
 
 
@@ -193,11 +194,10 @@ def channel_sum(x: np.ndarray, before: int, after: int) -> np.ndarray:
 
 def put_add(p: np.ndarray, indices: np.ndarray, axis: int, size: int) -> np.ndarray:
     """x[indices[i]] += p[i] along an axis of the given size: the transpose of taking indices."""
-    lead = p.shape[:axis]
-    tail = p.shape[axis + indices.ndim :]
+    lead, tail = p.shape[:axis], p.shape[axis + indices.ndim :]
     x = np.zeros((*lead, size, *tail), p.dtype)
     flat = p.reshape(*lead, indices.size, *tail)
-    at = (slice(None),) * len(lead)
+    here, there = np.moveaxis(x, axis, 0), np.moveaxis(flat, axis, 0)  # views
     for i, index in enumerate(indices.reshape(-1)):
-        x[(*at, int(index))] += flat[(*at, i)]
+        here[index] += there[i]
     return x

@@ -111,6 +111,7 @@ def trace(
     Parameters
     ----------
     network : Network
+        What to run.
     x : array
         Its input.
     rule : Rule or str
@@ -167,8 +168,7 @@ def trace(
 def _chain(kinds: list[str]) -> str:
     """Kinds in running order; repeats are counted, long expressions cut."""
     shown = list(dict.fromkeys(kinds))
-    text = " > ".join(shown[:3]) + (" > ..." if len(shown) > 3 else "")
-    return text
+    return " > ".join(shown[:3]) + (" > ..." if len(shown) > 3 else "")
 
 
 def _union(ranges: list[Range]) -> Range | None:

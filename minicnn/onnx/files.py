@@ -1,7 +1,7 @@
 """Opening ONNX files without trusting them.
 
-onnx.load itself accepts an empty file as an empty model, short weights and cycles; here each of these
-is an error that names the file.
+onnx.load itself accepts an empty file as an empty model, short weights and cycles; here each of
+these is an error that names the file.
 """
 
 from __future__ import annotations

@@ -133,12 +133,11 @@ class Lowering:
         if all(isinstance(operand, Constant) for operand in operands):
             shape = block.shape(*(operand.shape for operand in operands))
             self.check_budget(shape)
-            arrays = [operand.array for operand in operands if isinstance(operand, Constant)]
-            first = operands[0]
-            kept = len(operands) == 1 and isinstance(block, _SAME_NUMBERS)
-            return Constant(
-                np.asarray(block.forward(*arrays)[0]), first.name if kept else name  # type: ignore[union-attr]
-            )  # fmt: skip
+            constants = [operand for operand in operands if isinstance(operand, Constant)]
+            if len(operands) == 1 and isinstance(block, _SAME_NUMBERS):
+                name = constants[0].name
+            array, _ = block.forward(*(constant.array for constant in constants))
+            return Constant(np.asarray(array), name)
         shape = block.shape(*(operand.shape for operand in operands))
         names = tuple(
             self._parameter(operand) if isinstance(operand, Constant) else operand.name
@@ -245,8 +244,3 @@ class OnnxNode:
     def windows_read_size(self) -> None:
         """Say that the result holds for this input size only."""
         self.lowering.reads_shapes = True
-
-    def window_size(self, index: int = 0) -> Shape:
-        """Spatial size of an input that a conversion depends on."""
-        self.windows_read_size()
-        return self.shape(index)[2:]

@@ -23,7 +23,9 @@ def _window(node: Any, kernel: tuple[int, ...], output_padding: tuple[int, ...] 
         pads = (0,) * 2 * rank
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
         totals = []
-        for n, k, s, d in zip(node.window_size(), kernel, stride, dilation, strict=True):
+        if max(stride) > 1:
+            node.windows_read_size()  # with stride 1 the pads are the same for every size
+        for n, k, s, d in zip(node.shape()[2:], kernel, stride, dilation, strict=True):
             totals.append(max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n))
         small = [total // 2 for total in totals]
         large = [total - half for total, half in zip(totals, small, strict=True)]

@@ -142,17 +142,9 @@ def _pad(node: Any, pads: Any, value: float, axes: Any) -> Any:
     mode = node.attribute("mode", "constant")
     if mode == "constant":
         return node.add(B.Pad(tuple(pairs), value))
-    if mode not in ("reflect", "edge", "wrap") or min(min(pair) for pair in pairs) < 0:
-        raise UnsupportedOperatorError(f"padding by {mode} with pads {pairs} is not read")
-    result = node.inputs[0]
-    for axis, pair in enumerate(pairs):
-        if any(pair):
-            if node.shape()[axis] == 1 and mode == "reflect":
-                raise ShapeError(f"cannot reflect axis {axis} of length 1")
-            node.windows_read_size()
-            indices = np.pad(np.arange(node.shape()[axis]), pair, mode=mode)
-            result = node.add(B.Take(indices, axis), result)
-    return result if result is not node.inputs[0] else node.add(B.Identity())
+    if mode not in ("reflect", "edge", "wrap"):
+        raise UnsupportedOperatorError(f"padding by {mode} is not read")
+    return node.add(B.PadFromInside(tuple(pairs), mode))
 
 
 @operator("Pad", since=2)

@@ -1,0 +1,187 @@
+"""Backward rules: the conformance kit, names and aliases, rules of one's own, ablations."""
+
+import numpy as np
+import onnx
+import pytest
+from conformance import CASES, CHAIN, CODES, TIES
+
+import minicnn
+from minicnn import Rule, rules
+from minicnn.blocks import Identity, LeakyReLU, MaxPool, ReLU, Scale, Sigmoid
+from minicnn.errors import InputError, RuleError, UnknownNameError
+from minicnn.graph import Node
+from minicnn.network import Network
+from minicnn.rules import DECONVNET, DESALINET, SALINET, UnmatchedWarning, family, find
+
+
+def loaded(case, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    onnx.save(case.model(), path)
+    return minicnn.load(path)
+
+
+def chain(*blocks, size=6):
+    """A network of one-operand blocks in a row."""
+    nodes, at = [], "x"
+    for i, block in enumerate(blocks):
+        nodes.append(Node(f"b{i}", block, (at,)))
+        at = f"b{i}"
+    return Network("chain", {"x": (None, 1, 1, size)}, nodes, [at])
+
+
+X = np.array([1, -2, 3, -4, 5, -6], np.float32).reshape(1, 1, 1, 6)
+P = np.array([1, 2, -3, -4, 5, 6], np.float32).reshape(1, 1, 1, 6)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_conformance(case, tmp_path):
+    tape = loaded(case, tmp_path).record(case.input())
+    p = np.array(case.p, np.float32).reshape(tape.output.shape)
+    for code, values in case.expected.items():
+        expected = np.array(values, np.float32).reshape(case.input().shape)
+        np.testing.assert_allclose(tape.backward(p, code), expected, rtol=1e-6, err_msg=code)
+
+
+def test_salinet_is_ttf_with_lrn_transposed(tmp_path):
+    for case in CASES:
+        tape = loaded(case, tmp_path).record(case.input())
+        p = np.array(case.p, np.float32).reshape(tape.output.shape)
+        np.testing.assert_array_equal(tape.backward(p, "salinet"), tape.backward(p, "TTFF"))
+
+
+@pytest.mark.parametrize(
+    ("alias", "rule"),
+    [
+        ("gradient", SALINET),
+        ("Saliency", SALINET),
+        ("TTFF", SALINET),
+        ("deconvolution", DECONVNET),
+        ("ftt", DECONVNET),
+        ("guided_backprop", DESALINET),
+        ("guided-backprop", DESALINET),
+        ("TTT", DESALINET),
+        ("DeSaliNet", DESALINET),
+    ],
+)
+def test_aliases(alias, rule):
+    assert find(alias).code == rule.code
+    assert find(alias).name == rule.name
+
+
+def test_the_family_has_eight_codes_or_sixteen_with_lrn():
+    assert sorted(rules.family_codes()) == sorted(CODES)
+    assert len({family(code).name for code in rules.family_codes(lrn=True)}) == 16
+
+
+@pytest.mark.parametrize("name", ["salient", "TTX", "TT", "TTTTT", ""])
+def test_unknown_rules_are_refused(name):
+    with pytest.raises(UnknownNameError):
+        find(name)
+
+
+def test_a_near_miss_is_offered():
+    with pytest.raises(UnknownNameError, match="deconvnet"):
+        find("deconvent")
+
+
+def test_a_rule_of_ones_own_in_three_lines():
+    mine = Rule("half", {
+        ReLU: lambda call: call.transposed >> Scale(0.5),
+    })  # fmt: skip
+    got = chain(ReLU()).record(X).backward(P, mine)
+    np.testing.assert_array_equal(got, 0.5 * P * (X > 0))
+
+
+def test_patterns_and_predicates_go_before_types():
+    net = chain(ReLU(), Scale(1.0), ReLU())
+    pattern = Rule("pattern", {ReLU: lambda call: Identity(), "b0": lambda call: Scale(10.0)})
+    np.testing.assert_array_equal(net.record(X).backward(P, pattern), 10 * P)
+    predicate = Rule(
+        "predicate",
+        {ReLU: lambda call: Identity(), (lambda call: call.name == "b2"): lambda call: Scale(3.0)},
+    )
+    np.testing.assert_array_equal(net.record(X).backward(P, predicate), 3 * P)
+
+
+def test_unmatched_blocks_warn_with_their_names():
+    tape = chain(LeakyReLU(0.1), ReLU(), Sigmoid()).record(X)
+    with pytest.warns(UnmatchedWarning, match=r"b0 \(LeakyReLU\), b2 \(Sigmoid\)"):
+        tape.backward(P, "deconvnet")
+
+
+def test_unmatched_blocks_can_be_refused_or_transposed():
+    tape = chain(LeakyReLU(0.1)).record(X)
+    with pytest.raises(RuleError, match="LeakyReLU"):
+        tape.backward(P, Rule("strict", {ReLU: lambda call: ReLU()}, unmatched="raise"))
+    silent = Rule("silent", {ReLU: lambda call: ReLU()}, unmatched="transpose")
+    np.testing.assert_array_equal(tape.backward(P, silent), tape.backward(P, "salinet"))
+    with pytest.raises(InputError):
+        Rule("odd", {}, unmatched="shrug")
+
+
+def test_pooling_needs_no_entry(recwarn):
+    window = minicnn.functional.window((1, 2), (1, 2), 0, 1)
+    tape = chain(ReLU(), MaxPool(window)).record(X)
+    tape.backward(np.ones((1, 1, 1, 3), np.float32), Rule("r", {ReLU: lambda call: ReLU()}))
+    assert not recwarn.list
+
+
+def test_a_tape_keeps_no_more_than_its_rules_need(tmp_path):
+    net = loaded(CHAIN, tmp_path)
+    tape = net.record(CHAIN.input(), rules=["deconvnet"])
+    assert tape.call("r1").kept.statistic is None
+    assert tape.call("m").kept.statistic is not None
+    full = net.record(CHAIN.input())
+    p = np.ones_like(tape.output)
+    np.testing.assert_array_equal(tape.backward(p, "deconvnet"), full.backward(p, "deconvnet"))
+    with pytest.raises(RuleError, match=r"mask of r1.*SaliNet"):
+        tape.backward(p, "salinet")
+
+
+def test_bits_of_bottleneck_information(tmp_path):
+    tape = loaded(CHAIN, tmp_path).record(CHAIN.input())
+    assert tape.bits("salinet") == 4 + 1 + 3  # two masks (4 and 1 units), 3 windows of 2 taps
+    assert tape.bits("deconvnet") == 3
+    assert tape.bits("TFT") == 5
+    assert tape.bits("FFF") == 0
+
+
+def test_random_masks_keep_their_number_of_ones_and_repeat(rng):
+    x = rng.standard_normal((1, 1, 1, 600)).astype(np.float32)
+    tape = chain(ReLU(), size=600).record(x)
+    p = np.ones_like(x)
+    ablated = SALINET.with_random("mask", seed=3)
+    first, again = tape.backward(p, ablated), tape.backward(p, ablated)
+    np.testing.assert_array_equal(first, again)
+    assert first.sum() == (x > 0).sum()
+    assert (first != (x > 0)).any()
+    other = tape.backward(p, SALINET.with_random("mask", seed=4))
+    assert (first != other).any()
+
+
+def test_random_switches_stay_in_their_window_and_in_the_image():
+    window = minicnn.functional.window((1, 3), (1, 3), (0, 1, 0, 1), 1)
+    tape = chain(MaxPool(window), size=4).record(X[..., :4])
+    p = np.array([1, 10], np.float32).reshape(1, 1, 1, 2)
+    places = set()
+    for seed in range(20):
+        got = tape.backward(p, SALINET.with_random("switches", seed)).reshape(-1)
+        assert got[:2].sum() == 1  # first window: padding, 0, 1
+        assert got[2:].sum() == 10  # second: 2, 3, padding
+        places.add(tuple(got))
+    assert len(places) == 4
+
+
+def test_ablations_can_be_limited_to_layers(tmp_path):
+    tape = loaded(CHAIN, tmp_path).record(CHAIN.input())
+    p = np.ones_like(tape.output)
+    nowhere = SALINET.with_random("mask", 0, layers="conv*")
+    np.testing.assert_array_equal(tape.backward(p, nowhere), tape.backward(p, "salinet"))
+
+
+def test_only_maskless_rules_depend_on_ties(tmp_path):
+    """The all-zero window routes 7 to its first tap; a mask kills it wherever it lands."""
+    tape = loaded(TIES, tmp_path).record(TIES.input())
+    p = np.array(TIES.p, np.float32).reshape(tape.output.shape)
+    assert tape.backward(p, "FTT").reshape(-1)[:2].sum() == 7
+    assert tape.backward(p, "TTT").reshape(-1)[:2].sum() == 0
