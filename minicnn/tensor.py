@@ -108,9 +108,9 @@ class Tensor(Expression):
         if isinstance(data, Tensor):
             data = data.data
         array = np.asarray(data)
-        if array.dtype not in (np.float32, np.float64):
-            if array.dtype.kind not in "biuf":
-                raise InputError(f"A tensor holds real numbers; it got dtype {array.dtype}.")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"A tensor holds real numbers; it got dtype {array.dtype}.")
+        if not isinstance(data, np.ndarray) or array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32)
         self.data: np.ndarray = array
         self.grad: Tensor | None = None

@@ -1,9 +1,9 @@
 """A conformance kit for backward rules: tiny networks, hand-computed arrays for every letter code.
 
 Each case is an ONNX model of a few nodes, an input, a top signal p, and the signal that must arrive
-at the input for each code (ReLU mask, pooling switches, backward ReLU, LRN identity). The arithmetic
-is small enough to follow in the comments, and none of it was produced by minicnn, so the kit can
-audit any implementation that reads ONNX.
+at the input for each code (ReLU mask, pooling switches, backward ReLU, LRN identity). The
+arithmetic is small enough to follow in the comments, and none of it was produced by minicnn, so the
+kit can audit any implementation that reads ONNX.
 """
 
 from __future__ import annotations

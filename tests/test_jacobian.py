@@ -1,5 +1,7 @@
 """Explicit Jacobians: their product along a chain, against transposed blocks, number by number."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,7 @@ def test_jacobians_multiply_and_the_transposed_blocks_agree(rng):
     net = Network("three", {"x": (None, 1, 4, 4)}, nodes, ["pool"], {"w": w})
     values = {"x": x, **{step.name: step.value for step in net.steps(x)}}
     at = ["x", "conv", "relu", "pool"]
-    single = [
-        minicnn.jacobian(net.cut(a, b), values[a]) for a, b in zip(at[:-1], at[1:], strict=True)
-    ]
+    single = [minicnn.jacobian(net.cut(a, b), values[a]) for a, b in pairwise(at)]
     product = single[2] @ single[1] @ single[0]
     np.testing.assert_allclose(minicnn.jacobian(net, x), product, atol=1e-12)
     p = rng.standard_normal((1, 2, 2, 2))

@@ -1,7 +1,15 @@
 """Images and the facts that come with the package: photos, class names, the bundled network."""
 
-from minicnn.data.bundled import bundled_digits, bundled_model
+from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path
 from minicnn.data.labels import imagenet_names
 from minicnn.data.photo import open_photo, photo, picture
 
-__all__ = ["bundled_digits", "bundled_model", "imagenet_names", "open_photo", "photo", "picture"]
+__all__ = [
+    "bundled_digits",
+    "bundled_model",
+    "bundled_path",
+    "imagenet_names",
+    "open_photo",
+    "photo",
+    "picture",
+]
