@@ -122,9 +122,7 @@ def pull_back(
                 continue
             try:
                 q = reversal(call, wrt)(p)
-            except TypeError as error:
-                raise NotDifferentiableError(
-                    f"{call.name} ({call.block.kind}) cannot be reversed: {error}."
-                ) from error
+            except NotDifferentiableError as error:
+                raise NotDifferentiableError(f"At {call.name}: {error}") from None
             signals[operand] = add(signals[operand], q, operand) if operand in signals else q
     return {value: signals[value] for value in wanted if value in signals}

@@ -79,12 +79,8 @@ def window(
         each("kernel_size", kernel), each("stride", stride), pads, each("dilation", dilation),
         ceil_mode,
     )  # fmt: skip
-    if min(made.kernel + made.stride + made.dilation) < 1 or min(made.pads) < 0:
-        raise InputError(
-            "Kernel, stride and dilation must be 1 or more and padding 0 or more; "
-            f"got kernel {made.kernel}, stride {made.stride}, dilation {made.dilation}, "
-            f"padding {made.pads}."
-        )
+    if min(made.pads) < 0:
+        raise InputError(f"A window needs padding 0 or more; got {padding}.")
     return made
 
 
@@ -143,7 +139,7 @@ def conv_transpose2d(
     like torch, it must be smaller than stride or dilation.
     """
     made = window(_kernel(weight), stride, padding, dilation)
-    extra = window(output_padding, 1, 0, 1).kernel if np.any(output_padding) else (0, 0)
+    extra = window(1, 1, output_padding, 1).begins
     for o, s, d in zip(extra, made.stride, made.dilation, strict=True):
         if o >= max(s, d):
             raise InputError(
@@ -343,11 +339,16 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
 
 def cross_entropy(input: Any, target: Any) -> Any:
     """Mean of -log softmax(x)[label]; input (N, classes), target (N) integers."""
-    return B.CrossEntropy(np.asarray(target).astype(np.int64, casting="same_kind"))(input)
+    labels = np.asarray(target)
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"Labels are integers, one an image; got dtype {labels.dtype}.")
+    return B.CrossEntropy(labels.astype(np.int64))(input)
 
 
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors one after the other along an axis."""
+    if not len(tensors):
+        raise InputError("cat needs at least one tensor.")
     return B.Concat(dim)(*tensors)
 
 

@@ -15,7 +15,12 @@ import numpy as np
 
 from minicnn.blocks import Block, Expression, Shape
 
-__all__ = ["Builder", "Node", "Symbol"]
+__all__ = ["Builder", "Node", "Symbol", "listed"]
+
+
+def listed(names: str | Sequence[str] | None) -> list[str]:
+    """One name, several or none, as a list."""
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
 
 
 @dataclass(frozen=True)

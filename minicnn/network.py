@@ -8,7 +8,7 @@ Values are named after the nodes that give them; `summary`, `to_dot` and noteboo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,31 +17,16 @@ import numpy as np
 
 from minicnn import drawing
 from minicnn import rules as rulebook
-from minicnn.blocks import (
-    Block,
-    Expression,
-    Flatten,
-    Identity,
-    Kept,
-    LogSoftmax,
-    Packed,
-    Reshape,
-    Shape,
-    Softmax,
-    Squeeze,
-)
+from minicnn.blocks import Block, Expression, Kept, Packed
 from minicnn.calls import Call
 from minicnn.errors import InputError, MiniCNNError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Node
-from minicnn.preprocess import Preprocess
 from minicnn.rules import Rule
+from minicnn.structure import Structure, spoken
 from minicnn.tape import Tape
 from minicnn.tensor import Tensor
 
-__all__ = ["FreeShape", "Network", "Step"]
-
-FreeShape = tuple[int | None, ...]
-"""A shape in which None stands for any length."""
+__all__ = ["Network", "Step"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,53 +50,10 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """A graph of named blocks.
+class Network(Structure):
+    """A graph of named blocks that runs; see `Structure` for its fields."""
 
-    Parameters
-    ----------
-    name : str
-        For titles.
-    inputs : mapping
-        Shape of each input, None where any length will do.
-    nodes : sequence of Node
-        In an order in which they can run.
-    outputs : sequence of str
-        Names of the values returned.
-    arrays : mapping
-        Parameters and constants by name. They are shared, never copied.
-    preprocess : Preprocess
-        How a photo becomes an input.
-    labels : sequence of str
-        Names of the classes, if known.
-    signals : mapping
-        Of a reversed network: for each value below, which signal arrives there.
-    mirrors : mapping
-        Of a reversed network: for each of its nodes, the node reversed by it.
-    metadata : mapping
-        What its file said about it.
-    dtype : numpy.dtype, optional
-        What it computes in; that of its first parameter by default, else float32.
-
-    """
-
-    name: str
-    inputs: Mapping[str, FreeShape]
-    nodes: Sequence[Node]
-    outputs: Sequence[str]
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    preprocess: Preprocess | None = None
-    labels: Sequence[str] = ()
-    signals: Mapping[str, str] = field(default_factory=dict)
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
     _tensors: dict[str, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
-        dtype = self.dtype or next(floats, np.float32)
-        object.__setattr__(self, "dtype", np.dtype(dtype))
 
     def derived(self, **changes: Any) -> Network:
         """The same network with other fields: how cut and reversed networks are made."""
@@ -132,7 +74,7 @@ class Network:
         """Run as far as needed, and give the named values."""
         wanted = [self.value_name(name) for name in names]
         found = {name: inputs[name] for name in wanted if name in self.inputs}
-        for step in self._execute(inputs, self._needed(wanted), wanted):
+        for step in self._execute(inputs, self.needed(wanted), wanted):
             if step.name in wanted:
                 found[step.name] = step.value
         return found
@@ -175,7 +117,7 @@ class Network:
         everything = keep == "all"
         held_names = {self.value_name(n) for n in ((keep,) if isinstance(keep, str) else keep)
                       if not everything} | set(self.outputs)  # fmt: skip
-        held_names |= self._read_by_transposes()
+        held_names |= self.read_by_transposes()
         held = dict(values)
         shapes = {name: value.shape for name, value in values.items()}
         shapes.update((name, array.shape) for name, array in self.arrays.items())
@@ -214,7 +156,7 @@ class Network:
         """
         if inputs:
             return self.record(*inputs).reverse(at, rule, wrt)
-        shapes = [self._default_shape(name) for name in self.inputs]
+        shapes = [self.default_shape(name) for name in self.inputs]
         tape = self.record(*(np.zeros(shape, self.dtype) for shape in shapes))
         if tape.depends_on_values():
             raise InputError(
@@ -233,7 +175,7 @@ class Network:
             operands = [
                 self.arrays[name] if name in self.arrays else values[name] for name in node.operands
             ]
-            self._shape_of(node, [np.shape(operand) for operand in operands])
+            self.shape_of(node, [np.shape(operand) for operand in operands])
             start = time.perf_counter()
             value, statistic = node.block.forward(*operands)
             step = Step(node, np.asarray(value), statistic, time.perf_counter() - start)
@@ -252,18 +194,8 @@ class Network:
         values.update(self._parameter_tensors())
         for node in self.nodes:
             operands = [values[name] for name in node.operands]
-            values[node.name] = self._named_error(node, partial(node.block, *operands))
+            values[node.name] = self.named_error(node, partial(node.block, *operands))
         return values
-
-    def _shape_of(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        return self._named_error(node, partial(node.block.shape, *shapes))
-
-    def _named_error(self, node: Node, action: Callable[[], Any]) -> Any:
-        """Do something, and let errors say at which node."""
-        try:
-            return action()
-        except ShapeError as error:
-            raise ShapeError(f"At {node.name} ({node.block.kind}): {error}") from None
 
     def _named_inputs(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Inputs by name, checked."""
@@ -273,90 +205,10 @@ class Network:
                 f"it got {len(inputs)}."
             )
         for (name, shape), x in zip(self.inputs.items(), inputs, strict=True):
-            self._check_input(name, shape, x)
+            self.check_input(name, shape, x)
         return dict(zip(self.inputs, inputs, strict=True))
 
-    def _check_input(self, name: str, shape: FreeShape, x: Any) -> None:
-        if not isinstance(x, np.ndarray):
-            raise InputError(f"Input {name} must be an array or a tensor; got {type(x).__name__}.")
-        if x.dtype != self.dtype:
-            raise InputError(
-                f"Input {name} has dtype {x.dtype}; {self.name} computes in {self.dtype}. Convert "
-                f"with x.astype(np.{self.dtype}), or the network with net.astype(...); photos come "
-                f"ready from minicnn.data.photo."
-            )
-        fits = len(x.shape) == len(shape) and all(
-            want in (None, got) for want, got in zip(shape[1:], x.shape[1:], strict=True)
-        )
-        if not fits:
-            raise ShapeError(
-                f"Input {name} has shape {x.shape}; {self.name} needs {_spoken(shape)} "
-                f"(batch, channels, height, width)."
-            )
-        if not np.isfinite(x).all():
-            bad = "NaN" if np.isnan(x).any() else "infinity"
-            raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
-
-    # Names
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of all values, in running order."""
-        return [node.name for node in self.nodes]
-
-    def value_name(self, name: str) -> str:
-        """The value that a name means: a value itself, or a node known by another label.
-
-        Raises
-        ------
-        UnknownNameError
-            With the nearest names.
-
-        """
-        known = {**dict.fromkeys(self.inputs), **dict.fromkeys(self.layers)}
-        if name in known:
-            return name
-        labels = {node.label: node.name for node in self.nodes if node.label}
-        if name in labels:
-            return labels[name]
-        raise UnknownNameError(
-            f"{self.name} has no layer {name!r}. {nearest(name, [*known, *labels])}"
-        )
-
-    @property
-    def logits(self) -> str:
-        """The value that holds class scores: the output, or what a final softmax reads."""
-        readers = {node.name: node for node in self.nodes}
-        name = self.outputs[0]
-        while name in readers:
-            node = readers[name]
-            if isinstance(node.block, (Softmax, LogSoftmax)):
-                return node.operands[0]
-            if not isinstance(node.block, (Flatten, Reshape, Squeeze, Identity)):
-                break
-            name = node.operands[0]
-        return self.outputs[0]
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the output is one score a class: a vector for each image."""
-        shape = self.infer_shapes()[self.outputs[0]]
-        return len(shape) >= 2 and all(n == 1 for n in shape[2:]) and shape[1] > 1
-
-    def class_name(self, number: int) -> str:
-        """A class's name, or its number where names are not known."""
-        return self.labels[number] if number < len(self.labels) else str(number)
-
     # Parameters
-
-    def parameter_names(self) -> list[str]:
-        """Names of what can learn: operands that are parameters and not running statistics."""
-        found: dict[str, None] = {}
-        for node in self.nodes:
-            for place, name in enumerate(node.operands):
-                if name in self.arrays and place not in node.block.buffers:
-                    found[name] = None
-        return list(found)
 
     def _parameter_tensors(self) -> dict[str, Tensor]:
         for name in self.parameter_names():
@@ -396,101 +248,6 @@ class Network:
         for name, array in self.arrays.items():
             array[...] = state[name]
 
-    def astype(self, dtype: Any) -> Network:
-        """A copy that computes in another precision, e.g. float64 to check gradients."""
-        return self.derived(
-            dtype=dtype,
-            arrays={
-                name: array.astype(dtype) if array.dtype.kind == "f" else array
-                for name, array in self.arrays.items()
-            },
-        )
-
-    # Graph
-
-    def cut(
-        self, inputs: str | Sequence[str] | None = None, outputs: str | Sequence[str] | None = None
-    ) -> Network:
-        """The part of the network between given values.
-
-        Parameters
-        ----------
-        inputs : str or sequence of str, optional
-            Values that become inputs; by default the network's own.
-        outputs : str or sequence of str, optional
-            Values that become outputs; by default the network's own.
-
-        Raises
-        ------
-        UnknownNameError
-            If a name does not exist.
-        InputError
-            If the outputs also depend on an input that was cut off.
-
-        """
-        starts = _names(inputs) or list(self.inputs)
-        starts = [self.value_name(name) for name in starts]
-        ends = [self.value_name(name) for name in _names(outputs) or self.outputs]
-        nodes = self._needed(ends, starts)
-        made = {node.name for node in nodes}
-        for node in nodes:
-            for operand in node.operands:
-                if operand not in made and operand not in starts and operand not in self.arrays:
-                    raise InputError(
-                        f"Cannot cut {self.name} at {', '.join(starts)}: {node.name} also depends "
-                        f"on {operand}. Add it to the inputs."
-                    )
-        used = {operand for node in nodes for operand in node.operands}
-        known = {**self.infer_shapes(), **self.inputs}
-        return self.derived(
-            name=f"{self.name} cut",
-            inputs={
-                n: self.inputs.get(n, (None, known[n][1], *[None] * (len(known[n]) - 2)))
-                for n in starts
-                if n in used or n in ends
-            },
-            nodes=nodes,
-            outputs=ends,
-            arrays={name: array for name, array in self.arrays.items() if name in used},
-            preprocess=self.preprocess if starts == list(self.inputs) else None,
-            labels=self.labels if ends == list(self.outputs) else (),
-        )
-
-    def _needed(self, outputs: Sequence[str], inputs: Sequence[str] = ()) -> list[Node]:
-        """The nodes that outputs depend on, not going beyond inputs."""
-        needed, nodes = set(outputs), []
-        for node in reversed(self.nodes):
-            if node.name in needed and node.name not in inputs:
-                nodes.append(node)
-                needed.update(node.operands)
-        return nodes[::-1]
-
-    def _read_by_transposes(self) -> set[str]:
-        """Values (not parameters) that transposes towards the inputs read."""
-        read = set()
-        for node in self.nodes:
-            for wrt, operand in enumerate(node.operands):
-                if operand not in self.arrays:
-                    for i in node.block.uses(wrt):
-                        read.add(node.name if i < 0 else node.operands[i])
-        return read - set(self.arrays)
-
-    def _default_shape(self, name: str) -> Shape:
-        """A shape for an input where any length will do: one image of the usual size."""
-        side = (self.preprocess.crop or self.preprocess.size) if self.preprocess else None
-        free = [1, 3, *[side or 224] * 8]
-        return tuple(n if n else free[i] for i, n in enumerate(self.inputs[name]))
-
-    def infer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
-        """Shape of every value for given input shapes, without running anything."""
-        given = inputs or [self._default_shape(name) for name in self.inputs]
-        shapes: dict[str, Shape] = dict(zip(self.inputs, given, strict=True))
-        arrays = {name: array.shape for name, array in self.arrays.items()}
-        for node in self.nodes:
-            operands = [arrays[o] if o in arrays else shapes[o] for o in node.operands]
-            shapes[node.name] = self._shape_of(node, operands)
-        return shapes
-
     # Showing
 
     def summary(self) -> drawing.Text:
@@ -505,23 +262,12 @@ class Network:
         return self.summary()
 
     def __repr__(self) -> str:
-        return f"<Network {self.name}: {len(self.nodes)} blocks, {_spoken_inputs(self)}>"
+        inputs = ", ".join(f"{name} {spoken(shape)}" for name, shape in self.inputs.items())
+        return f"<Network {self.name}: {len(self.nodes)} blocks, {inputs}>"
 
     def _repr_html_(self) -> str:
         return drawing.to_html(self)
 
 
-def _names(names: str | Sequence[str] | None) -> list[str]:
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
-
-
 def _unbound(index: int) -> Any:
     raise MiniCNNError("A call by itself holds no values; ask the tape: tape.call(name).")
-
-
-def _spoken(shape: FreeShape) -> str:
-    return "(" + ", ".join("any" if n is None else str(n) for n in ("any", *shape[1:])) + ")"
-
-
-def _spoken_inputs(network: Network) -> str:
-    return ", ".join(f"{name} {_spoken(shape)}" for name, shape in network.inputs.items())

@@ -47,8 +47,11 @@ class Preprocess:
             )
         if self.order not in ("RGB", "BGR"):
             raise InputError(f"order={self.order!r}: channels come as RGB or BGR.")
-        if min(self.std) <= 0:
+        if not min(self.std) > 0:
             raise InputError(f"std must be positive; got {self.std}.")
+        for name, side in (("size", self.size), ("crop", self.crop)):
+            if side is not None and (not isinstance(side, int) or side < 1):
+                raise InputError(f"{name} is a number of pixels, or None; got {side!r}.")
 
     @property
     def channels(self) -> int:

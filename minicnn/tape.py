@@ -18,7 +18,7 @@ from minicnn import rules as rulebook
 from minicnn.blocks import OUTPUT, Identity, Kept, Shape
 from minicnn.calls import Call, pull_back, reaches
 from minicnn.errors import InputError, NotDifferentiableError, RuleError
-from minicnn.graph import Builder, Symbol
+from minicnn.graph import Builder, Symbol, listed
 from minicnn.rules import Rule
 from minicnn.seeds import Seed
 
@@ -136,7 +136,7 @@ class Tape:
 
         """
         network, rule = self.network, rulebook.find(rule)
-        tops = [network.value_name(n) for n in _listed(at) or network.outputs[:1]]
+        tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
         targets = self._targets(wrt)
         path = self._path(tops, targets)
         rule.check(path)
@@ -318,7 +318,7 @@ class Tape:
         if wrt == "parameters":
             return self.network.parameter_names()
         known = self.network.arrays
-        return [n if n in known else self.network.value_name(n) for n in _listed(wrt)]
+        return [n if n in known else self.network.value_name(n) for n in listed(wrt)]
 
     def _path(self, tops: Sequence[str], targets: Sequence[str]) -> list[Call]:
         """The calls through which signals go from tops to targets, in running order."""
@@ -346,7 +346,3 @@ class Tape:
             f"<Tape of {self.network.name}: {len(self.calls)} calls, {kept:,} bytes of masks and "
             f"switches, {held:,} bytes of values held>"
         )
-
-
-def _listed(names: str | Sequence[str] | None) -> list[str]:
-    return [] if names is None else [names] if isinstance(names, str) else list(names)

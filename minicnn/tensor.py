@@ -70,7 +70,9 @@ class _Origin:
 
         def read(index: int) -> Any:
             data, origin = self.saved[index]
-            return Tensor._made(data, origin) if live else data
+            if not live:
+                return data
+            return Tensor._made(data, self if index == OUTPUT else origin)
 
         assert self.block is not None
         kept = Kept(self.statistic, self.shapes, read)
@@ -110,7 +112,8 @@ class Tensor(Expression):
         array = np.asarray(data)
         if array.dtype.kind not in "biuf":
             raise InputError(f"A tensor holds real numbers; it got dtype {array.dtype}.")
-        if not isinstance(data, np.ndarray) or array.dtype not in (np.float32, np.float64):
+        is_array = isinstance(data, (np.ndarray, np.generic))
+        if not is_array or array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32)
         self.data: np.ndarray = array
         self.grad: Tensor | None = None
@@ -139,7 +142,7 @@ class Tensor(Expression):
         for wrt, parent in enumerate(parents):
             for index in block.uses(wrt) if parent else ():
                 origin.saved[index] = (
-                    (np.asarray(y), origin) if index == OUTPUT else (arrays[index], parents[index])
+                    (np.asarray(y), None) if index == OUTPUT else (arrays[index], parents[index])
                 )
         return Tensor._made(y, origin)
 
@@ -202,6 +205,15 @@ class Tensor(Expression):
         """The only number in it, as a Python float."""
         return float(self.data.item())
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)  # NumPy refuses where there are several values
+
     def __len__(self) -> int:
         return len(self.data)
 
@@ -214,7 +226,7 @@ class Tensor(Expression):
 
 def grad(
     output: Tensor,
-    inputs: Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     gradient: Any = None,
     create_graph: bool = False,
     reversal: Reversal = own_transpose,
@@ -225,7 +237,7 @@ def grad(
     ----------
     output : Tensor
         What is differentiated.
-    inputs : sequence of Tensor
+    inputs : Tensor or sequence of Tensor
         With respect to what: leaves or tensors in between.
     gradient : array_like, optional
         The top signal p, shaped like `output`; may be left out for a single number.
@@ -247,6 +259,7 @@ def grad(
     Tensor([12.])
 
     """
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     origins = []
     for x in inputs:
         if x._origin is None:
@@ -282,7 +295,11 @@ def _signals(
                 f"{output.shape}. Give a gradient of that shape, or sum first."
             )
         gradient = np.ones(output.shape, output.dtype)
-    p = gradient if isinstance(gradient, Tensor) else Tensor(_array_like(gradient, output.dtype))
+    p = gradient
+    if not (isinstance(p, Tensor) and p.dtype == output.dtype):
+        if isinstance(p, Tensor) and p.requires_grad:
+            raise InputError(f"The gradient has dtype {p.dtype}; the tensor has {output.dtype}.")
+        p = Tensor(np.asarray(p, output.dtype))
     if p.shape != output.shape:
         raise ShapeError(f"The gradient has shape {p.shape}; the tensor has {output.shape}.")
     calls = [o.call(create_graph) for o in _history(output) if o.block is not None]
@@ -316,4 +333,5 @@ def _array_like(value: Any, dtype: np.dtype) -> np.ndarray:
 
 
 def _as_tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else Tensor._made(value, None)
+    """A gradient as a tensor with memory of its own: signals may be views of each other."""
+    return value if isinstance(value, Tensor) else Tensor._made(np.array(value), None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.blocks.base import OUTPUT, Block, Kept, Piece, Shape
+from minicnn.blocks.base import OUTPUT, Block, Kept, Piece, Shape, broadcast
 from minicnn.errors import ShapeError
 
 __all__ = ["Add", "BroadcastTo", "Divide", "Multiply", "Power", "Scale", "Subtract", "SumTo"]
@@ -40,6 +40,8 @@ class SumTo(Block):
         return BroadcastTo(kept.shapes[0])
 
     def shape(self, *shapes: Shape) -> Shape:
+        if broadcast(self, shapes[0], self.target) != shapes[0]:
+            raise ShapeError(f"{self.target} does not broadcast to {shapes[0]}: nothing to sum.")
         return self.target
 
 
@@ -56,7 +58,7 @@ class BroadcastTo(Block):
         return SumTo(kept.shapes[0])
 
     def shape(self, *shapes: Shape) -> Shape:
-        if np.broadcast_shapes(shapes[0], self.target) != self.target:
+        if broadcast(self, shapes[0], self.target) != self.target:
             raise ShapeError(f"Cannot broadcast {shapes[0]} to {self.target}.")
         return self.target
 
@@ -159,7 +161,7 @@ class Power(Block):
         return lambda p: p * (kept[0] ** (self.exponent - 1) * self.exponent)
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
-        return (0,)
+        return () if self.exponent == 1 else (0,)
 
 
 def _same(p: Any) -> Any:

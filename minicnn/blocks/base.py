@@ -23,10 +23,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicnn.errors import ShapeError
+from minicnn.errors import InputError, NotDifferentiableError, ShapeError
 from minicnn.kernels import Packed
 
-__all__ = ["OUTPUT", "Block", "Identity", "Kept", "Operand", "Piece", "Shape"]
+__all__ = [
+    "OUTPUT",
+    "Block",
+    "Identity",
+    "Kept",
+    "Operand",
+    "Piece",
+    "Shape",
+    "axis_of",
+    "broadcast",
+]
 
 Shape = tuple[int, ...]
 
@@ -124,7 +134,7 @@ class Block:
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         """The map p -> J^T p with respect to operand `wrt`, linear in the top signal p."""
-        raise TypeError(f"{self.kind} has no transpose")
+        raise NotDifferentiableError(f"{self.kind} has no transpose.")
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         """Operands (or OUTPUT) whose values `transposed(kept, wrt)` reads; none by default."""
@@ -132,11 +142,7 @@ class Block:
 
     def shape(self, *shapes: Shape) -> Shape:
         """Output shape from operand shapes; broadcasting unless a block says otherwise."""
-        try:
-            return np.broadcast_shapes(*shapes)
-        except ValueError:
-            listed = " and ".join(str(shape) for shape in shapes)
-            raise ShapeError(f"{self.kind} cannot broadcast {listed}.") from None
+        return broadcast(self, *shapes)
 
     def flops(self, *shapes: Shape) -> int:
         """Floating-point operations of one call; one an output element unless stated."""
@@ -151,8 +157,9 @@ class Block:
         for operand in operands:
             if isinstance(operand, Operand):
                 return operand.apply(self, operands)
-        self.shape(*(np.shape(operand) for operand in operands))
-        return self.forward(*operands)[0]
+        arrays = [_floats(operand) for operand in operands]
+        self.shape(*(array.shape for array in arrays))
+        return self.forward(*arrays)[0]
 
     def record(self, *operands: np.ndarray) -> tuple[np.ndarray, Kept]:
         """Run on arrays and keep everything: (output, kept), for study and tests."""
@@ -180,6 +187,34 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.kind}({self.settings()})"
+
+
+def _floats(operand: Any) -> np.ndarray:
+    """An operand as an array of floats; numbers and lists become float32."""
+    if not hasattr(operand, "dtype"):
+        return np.asarray(operand, np.float32)
+    if operand.dtype.kind != "f":
+        raise InputError(
+            f"Blocks compute in float32 or float64; got an array of {operand.dtype}. Convert it "
+            f"with x.astype(np.float32)."
+        )
+    return operand
+
+
+def broadcast(block: Block, *shapes: Shape) -> Shape:
+    """The shape that shapes broadcast to, or an error for people."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(shape) for shape in shapes)
+        raise ShapeError(f"{block.kind} cannot broadcast {listed}.") from None
+
+
+def axis_of(block: Block, axis: int, rank: int) -> int:
+    """An axis counted from the front, or an error for people."""
+    if not -rank <= axis < rank:
+        raise ShapeError(f"{block.kind}: there is no axis {axis} among {rank} axes.")
+    return axis % rank
 
 
 @dataclasses.dataclass(frozen=True)

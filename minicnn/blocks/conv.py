@@ -213,6 +213,12 @@ class ConvFilter(_Convolution):
 
     def shape(self, *shapes: Shape) -> Shape:
         p, x = shapes
+        self._check_rank("signal", p)
+        self._check_rank("input", x)
+        if p[0] != x[0] or p[2:] != self.window.output_size(x[2:]):
+            raise ShapeError(f"{self.kind}: signal {p} is not shaped like a convolution of {x}.")
+        if p[1] % self.groups or x[1] % self.groups:
+            raise ShapeError(f"{self.kind}: {self.groups} groups do not divide {p[1]} and {x[1]}.")
         return (p[1], x[1] // self.groups, *self.window.kernel)
 
     def flops(self, *shapes: Shape) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks.arithmetic import SumTo
-from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.blocks.base import Block, Kept, Shape, broadcast
 from minicnn.errors import ShapeError
 
 __all__ = ["Linear", "MatMul"]
@@ -55,7 +55,7 @@ class MatMul(Block):
         a, b = (_as_matrix(shape, i) for i, shape in enumerate(shapes))
         if a[-1] != b[-2]:
             raise ShapeError(f"Cannot multiply {shapes[0]} by {shapes[1]}: {a[-1]} != {b[-2]}.")
-        lead = np.broadcast_shapes(a[:-2], b[:-2])
+        lead = broadcast(self, a[:-2], b[:-2])
         rows = a[-2:-1] if len(shapes[0]) > 1 else ()
         columns = b[-1:] if len(shapes[1]) > 1 else ()
         return (*lead, *rows, *columns)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.blocks.base import OUTPUT, Block, Kept, Shape
+from minicnn.blocks.base import OUTPUT, Block, Kept, Shape, axis_of
 from minicnn.blocks.smooth import Exp
 from minicnn.errors import ShapeError
 
@@ -32,8 +32,7 @@ class _AlongAxis(Block):
         return (OUTPUT,)
 
     def shape(self, *shapes: Shape) -> Shape:
-        if not -len(shapes[0]) <= self.axis < len(shapes[0]):
-            raise ShapeError(f"{self.kind} along axis {self.axis} of an array {shapes[0]}.")
+        axis_of(self, self.axis, len(shapes[0]))
         return shapes[0]
 
     def flops(self, *shapes: Shape) -> int:

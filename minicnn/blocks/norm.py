@@ -20,7 +20,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
-from minicnn.errors import ShapeError
+from minicnn.errors import InputError, ShapeError
 
 __all__ = ["LRN", "BatchNorm", "ChannelSum", "Normalise"]
 
@@ -51,6 +51,10 @@ class LRN(Block):
     beta: float = 0.75
     bias: float = 1.0
     nonlinear = True
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise InputError(f"LRN needs a size of 1 or more channels; got {self.size}.")
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x * self._scale(x) ** -self.beta, None

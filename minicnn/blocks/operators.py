@@ -23,7 +23,9 @@ Axis = int | tuple[int, ...] | None
 
 
 def _axes(axis: Axis) -> tuple[int, ...] | None:
-    return (axis,) if isinstance(axis, int) else axis
+    if axis is None or isinstance(axis, tuple):
+        return axis
+    return (int(axis),)
 
 
 class Expression(Operand):
@@ -94,12 +96,12 @@ class Expression(Operand):
 
     def reshape(self, *shape: Any) -> Any:
         """The same values in another shape; one -1 is inferred."""
-        target = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        target = shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape
         return Reshape(tuple(int(n) for n in target))(self)
 
     def transpose(self, *axes: Any) -> Any:
         """Axes permuted; reversed without arguments."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        order = axes[0] if len(axes) == 1 and np.ndim(axes[0]) else axes
         return Transpose(tuple(order) if order else tuple(range(self.ndim))[::-1])(self)
 
     def swapaxes(self, a: int, b: int) -> Any:
@@ -111,16 +113,20 @@ class Expression(Operand):
     def __getitem__(self, index: Any) -> Any:
         """x[i, 2:5, ...]: integers, slices and one ellipsis, or one array of integers."""
         if isinstance(index, (list, np.ndarray)):
-            return Take(np.asarray(index))(self)
+            indices = np.asarray(index)
+            if indices.dtype.kind not in "iu":
+                raise InputError(f"An index array holds integers; got {indices.dtype}.")
+            return Take(indices)(self)
         items = list(index) if isinstance(index, tuple) else [index]
-        if Ellipsis in items:
-            place = items.index(Ellipsis)
+        places = [i for i, item in enumerate(items) if item is Ellipsis]
+        if places:
+            place = places[0]
             items[place : place + 1] = [slice(None)] * (self.ndim - len(items) + 1)
         slices, dropped = [], []
         for axis, item in enumerate(items):
             if isinstance(item, slice):
                 slices.append(item)
-            elif isinstance(item, (int, np.integer)):
+            elif isinstance(item, (int, np.integer)) and not isinstance(item, bool):
                 if axis < self.ndim and not -self.shape[axis] <= item < self.shape[axis]:
                     raise IndexError(f"index {item} on axis {axis} of a tensor {self.shape}")
                 slices.append(slice(int(item), int(item) + 1 or None))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks.arithmetic import BroadcastTo, Scale
-from minicnn.blocks.base import Block, Kept, Piece, Shape
+from minicnn.blocks.base import Block, Kept, Piece, Shape, axis_of
 from minicnn.errors import ShapeError
 
 __all__ = ["Mean", "Sum"]
@@ -30,10 +30,11 @@ class _Reduction(Block):
         """The axes reduced, counted from the front."""
         if self.axes is None:
             return tuple(range(len(x)))
-        for axis in self.axes:
-            if not -len(x) <= axis < len(x):
-                raise ShapeError(f"{self.kind} over axis {axis} of an array of shape {x}.")
-        return tuple(sorted(axis % len(x) for axis in self.axes))
+        axes = sorted(axis_of(self, axis, len(x)) for axis in self.axes)
+        for axis in axes:
+            if axes.count(axis) > 1:
+                raise ShapeError(f"{self.kind}: axis {axis} is named twice in {self.axes}.")
+        return tuple(axes)
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]

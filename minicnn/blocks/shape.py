@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.blocks.base import Block, Kept, Shape, axis_of
 from minicnn.errors import ShapeError
 
 __all__ = [
@@ -86,7 +86,7 @@ class Flatten(_Reshaping):
         x = shapes[0]
         if not x:
             return (1,)
-        start, end = self.start % len(x), self.end % len(x)
+        start, end = axis_of(self, self.start, len(x)), axis_of(self, self.end, len(x))
         if start > end:
             raise ShapeError(f"Cannot flatten axes {self.start} to {self.end} of {x}.")
         return (*x[:start], prod(x[start : end + 1]), *x[end + 1 :])
@@ -101,7 +101,7 @@ class Squeeze(_Reshaping):
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]
         axes = [i for i, n in enumerate(x) if n == 1] if self.axes is None else self.axes
-        gone = {axis % len(x) for axis in axes}
+        gone = {axis_of(self, axis, len(x)) for axis in axes}
         if any(x[axis] != 1 for axis in gone):
             raise ShapeError(f"Cannot squeeze axes {self.axes} of {x}: they must have length 1.")
         return tuple(n for i, n in enumerate(x) if i not in gone)
@@ -115,7 +115,9 @@ class Unsqueeze(_Reshaping):
 
     def shape(self, *shapes: Shape) -> Shape:
         rank = len(shapes[0]) + len(self.axes)
-        new = {axis % rank for axis in self.axes}
+        new = {axis_of(self, axis, rank) for axis in self.axes}
+        if len(new) < len(self.axes):
+            raise ShapeError(f"{self.kind}: axes {self.axes} name a place twice.")
         rest = iter(shapes[0])
         return tuple(1 if i in new else next(rest) for i in range(rank))
 
@@ -155,9 +157,7 @@ class Concat(_Free):
 
     def shape(self, *shapes: Shape) -> Shape:
         first = shapes[0]
-        if not -len(first) <= self.axis < len(first):
-            raise ShapeError(f"Cannot concatenate {first} along axis {self.axis}.")
-        axis = self.axis % len(first)
+        axis = axis_of(self, self.axis, len(first))
         for other in shapes[1:]:
             if len(other) != len(first) or any(
                 a != b for i, (a, b) in enumerate(zip(first, other, strict=True)) if i != axis
@@ -212,6 +212,8 @@ class Place(_Free):
         return Slice(self.index)
 
     def shape(self, *shapes: Shape) -> Shape:
+        if Slice(self.index).shape(self.target) != shapes[0]:
+            raise ShapeError(f"Cannot place {shapes[0]} at {self.settings()}.")
         return self.target
 
     def settings(self) -> str:
@@ -305,9 +307,7 @@ class Take(_Free):
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]
-        if not -len(x) <= self.axis < len(x):
-            raise ShapeError(f"Cannot take along axis {self.axis} of an array of shape {x}.")
-        axis = self.axis % len(x)
+        axis = axis_of(self, self.axis, len(x))
         low, high = self.indices.min(initial=0), self.indices.max(initial=0)
         if low < -x[axis] or high >= x[axis]:
             raise ShapeError(
@@ -333,4 +333,6 @@ class PutAdd(_Free):
 
     def shape(self, *shapes: Shape) -> Shape:
         p = shapes[0]
+        if p[self.axis : self.axis + self.indices.ndim] != self.indices.shape:
+            raise ShapeError(f"Cannot put {p} at {self.indices.shape} indices of axis {self.axis}.")
         return (*p[: self.axis], self.size, *p[self.axis + self.indices.ndim :])

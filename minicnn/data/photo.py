@@ -44,6 +44,9 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
                     image = image.convert("RGBA")
                     white = Image.new("RGBA", image.size, "white")
                     image = Image.alpha_composite(white, image)
+                if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would cut off
+                    eight = np.asarray(image).astype(np.float64) / 257
+                    image = Image.fromarray(eight.clip(0, 255).round().astype(np.uint8))
                 return image.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import InputError
+
 __all__ = ["Window"]
 
 Index = Any  # an ellipsis and one slice a spatial axis
@@ -45,6 +47,15 @@ class Window:
     pads: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.kernel), len(self.stride), len(self.dilation), len(self.pads) / 2}
+        if len(lengths) > 1 or min(self.kernel + self.stride + self.dilation, default=1) < 1:
+            raise InputError(
+                f"A window's kernel, stride and dilation must be 1 or more on each axis, with two "
+                f"pads an axis; got kernel {self.kernel}, stride {self.stride}, dilation "
+                f"{self.dilation}, pads {self.pads}."
+            )
 
     @property
     def rank(self) -> int:

@@ -99,7 +99,12 @@ def sorted_nodes(graph: onnx.GraphProto, known: set[str], where: str) -> list[on
         If a value is never made, or values wait for each other in a circle.
 
     """
-    maker = {name: node for node in graph.node for name in node.output if name}
+    maker: dict[str, onnx.NodeProto] = {}
+    for node in graph.node:
+        for name in filter(None, node.output):
+            if name in maker or name in known:
+                raise ModelFileError(f"{where}: {name!r} is made twice; every value has one maker.")
+            maker[name] = node
     ready = {*known, ""}
     order: list[onnx.NodeProto] = []
     done: set[int] = set()

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import onnx
 
 from minicnn.blocks import Shape
 from minicnn.data.labels import imagenet_names
-from minicnn.errors import InputError, ModelFileError
+from minicnn.errors import InputError, ModelFileError, ShapeError
 from minicnn.graph import Node
-from minicnn.network import FreeShape, Network
+from minicnn.network import Network
 from minicnn.onnx.files import arrays_of, open_model, sorted_nodes
 from minicnn.onnx.lower import Constant, Lowering
 from minicnn.onnx.registry import NEWEST_OPSET, OLDEST_OPSET
 from minicnn.preprocess import PRESETS, Preprocess, preset
+from minicnn.structure import FreeShape
 
 __all__ = ["load"]
 
@@ -91,6 +93,10 @@ def load(
         outputs=outputs,
         arrays={name: array for name, array in lowering.arrays.items() if name in used},
     )
+    if not all(_takes_batch(network, concrete, batch) for batch in (1, 2, 3)):
+        network = network.derived(
+            inputs={name: (*concrete[name][:1], *inputs[name][1:]) for name in inputs}
+        )
     chosen, source = _preprocess(preprocess, metadata, inputs)
     metadata["minicnn.preprocess.source"] = source
     network = network.derived(preprocess=chosen, metadata=metadata)
@@ -144,6 +150,16 @@ def _concrete(dims: FreeShape, given: Shape | None) -> Shape:
     return tuple(n if n else usual[i] for i, n in enumerate(dims))
 
 
+def _takes_batch(network: Network, concrete: Mapping[str, Shape], batch: int) -> bool:
+    """Whether the graph also fits a batch of another size than it was lowered with."""
+    shapes = [(batch, *concrete[name][1:]) if concrete[name] else () for name in network.inputs]
+    try:
+        network.infer_shapes(*shapes)
+    except ShapeError:
+        return False
+    return True
+
+
 def _only_needed(
     nodes: Sequence[Node], lowering: Lowering, outputs: Sequence[str], where: str
 ) -> tuple[list[Node], list[str]]:
@@ -166,19 +182,27 @@ def _preprocess(
     chosen: Preprocess | str | None, metadata: Mapping[str, str], inputs: Mapping[str, FreeShape]
 ) -> tuple[Preprocess | None, str]:
     """How photos become inputs, and where that comes from."""
-    if chosen is not None:
-        return (preset(chosen) if isinstance(chosen, str) else chosen), "given"
-    if "minicnn.preprocess" in metadata:
-        return Preprocess.from_json(metadata["minicnn.preprocess"]), "file"
+    if isinstance(chosen, Preprocess):
+        return chosen, "given"
     shape = next(iter(inputs.values()), ())
-    if len(shape) != 4 or shape[1] not in (1, 3):
+    is_image = len(shape) == 4 and shape[1] in (1, 3)
+    if chosen is None and "minicnn.preprocess" in metadata:
+        return Preprocess.from_json(metadata["minicnn.preprocess"]), "file"
+    if chosen is not None:
+        named = preset(chosen)
+        return (_sized(named, shape) if is_image and shape[2] else named), "given"
+    if not is_image:
         return None, "none: the input is not an image"
-    crop = shape[2] or 224
-    size = round(crop * 256 / 224)
     if shape[1] == 1:
-        return Preprocess(crop, crop, (0.0,), (1.0,)), "assumed: grey in 0..1"
-    usual = PRESETS["imagenet"]
-    return Preprocess(size, crop, usual.mean, usual.std), "assumed: ImageNet's mean and deviation"
+        side = shape[2] or 224
+        return Preprocess(side, side, (0.0,), (1.0,)), "assumed: grey in 0..1"
+    return _sized(PRESETS["imagenet"], shape), "assumed: ImageNet's mean and deviation"
+
+
+def _sized(how: Preprocess, shape: FreeShape) -> Preprocess:
+    """The same numbers for the size that a network takes; the short side a seventh longer."""
+    crop = shape[2] or 224
+    return replace(how, size=round(crop * 256 / 224), crop=crop)
 
 
 def _labels(

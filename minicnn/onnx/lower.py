@@ -25,6 +25,7 @@ __all__ = ["Constant", "Lowering", "OnnxNode", "Value"]
 
 _SAME_NUMBERS = (Reshape, Transpose, Flatten, Squeeze, Unsqueeze, Identity)
 BUDGET = 2**28  # elements that a file may ask for in one constant: 1 GiB of float32
+VALUE_BUDGET = 2**32  # and in one value of the running network: 16 GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +101,14 @@ class Lowering:
                 raise ShapeError(f"{self.where}, at {node}: {error}") from None
             except MiniCNNError as error:
                 raise type(error)(f"{self.where}, at {node}: {error}") from None
-            except (IndexError, KeyError, ValueError, TypeError) as error:
+            except (ArithmeticError, LookupError, ValueError, TypeError) as error:
                 raise ModelFileError(
                     f"{self.where}, at {node}: the node is malformed ({error!r})."
                 ) from error
             results = results if isinstance(results, list) else [results]
             for name, result in zip(proto.output, results, strict=False):
                 if name:
-                    self.values[name] = self._renamed(result, name, proto.name)
+                    self.values[name] = node.finished(result, name)
 
     def _check_supported(self, nodes: Sequence[onnx.NodeProto]) -> None:
         missing: dict[tuple[str, str], list[str]] = {}
@@ -139,6 +140,7 @@ class Lowering:
             array, _ = block.forward(*(constant.array for constant in constants))
             return Constant(np.asarray(array), name)
         shape = block.shape(*(operand.shape for operand in operands))
+        self.check_budget(shape, "value", VALUE_BUDGET)
         names = tuple(
             self._parameter(operand) if isinstance(operand, Constant) else operand.name
             for operand in operands
@@ -146,13 +148,13 @@ class Lowering:
         self.nodes.append(Node(name, block, names))
         return Value(name, shape)
 
-    def check_budget(self, shape: Shape) -> None:
-        """Refuse constants of absurd size before they are made."""
+    def check_budget(self, shape: Shape, what: str = "constant", most: int = BUDGET) -> None:
+        """Refuse arrays of absurd size before they are made."""
         size = 1
         for n in shape:
             size *= int(n)
-        if size > BUDGET:
-            raise ModelFileError(f"it asks for a constant of {size:,} elements, shape {shape}")
+        if size > most:
+            raise ModelFileError(f"it asks for a {what} of {size:,} elements, shape {shape}")
 
     def _parameter(self, constant: Constant) -> str:
         """Enter a constant among the network's arrays, under its own name if that is free."""
@@ -163,17 +165,6 @@ class Lowering:
         self.arrays[name] = constant.array
         return name
 
-    def _renamed(self, result: Constant | Value, name: str, label: str) -> Constant | Value:
-        """Give the node that makes a value the value's name in the file."""
-        if isinstance(result, Constant) or result.name == name:
-            return result
-        last = self.nodes[-1] if self.nodes else None
-        if last is not None and last.name == result.name and result.name.startswith("\0"):
-            self.nodes[-1] = Node(name, last.block, last.operands, label if label != name else "")
-            return Value(name, result.shape)
-        self.nodes.append(Node(name, Identity(), (result.name,), label if label != name else ""))
-        return Value(name, result.shape)
-
 
 class OnnxNode:
     """A node as its converter sees it: inputs, attributes, and `add`."""
@@ -182,7 +173,7 @@ class OnnxNode:
         self.lowering, self.proto = lowering, proto
         self.inputs = [lowering.values[name] if name else None for name in proto.input]
         self._attributes = {a.name: a for a in proto.attribute}
-        self._steps = 0
+        self._made: set[str] = set()  # names of the nodes that this one became so far
 
     def __str__(self) -> str:
         return f"node {self.proto.name or self.proto.output[0]} ({self.proto.op_type})"
@@ -234,12 +225,25 @@ class OnnxNode:
             self.inputs[operand] if isinstance(operand, int) else operand
             for operand in (operands or (0,))
         ]
-        self._steps += 1
-        if all(isinstance(operand, Constant) for operand in chosen):
-            name = self.proto.output[0]
-        else:
-            name = f"\0{self.proto.output[0]}/{block.kind}{self._steps}"
+        name = self.proto.output[0]
+        if not all(isinstance(operand, Constant) for operand in chosen):
+            name = f"{name}/{block.kind}" + (f".{len(self._made)}" if self._made else "")
+            self._made.add(name)
         return self.lowering.add(block, [o for o in chosen if o is not None], name)
+
+    def finished(self, result: Constant | Value, name: str) -> Constant | Value:
+        """Give the block that makes a result the name that the result has in the file."""
+        if isinstance(result, Constant) or result.name == name:
+            return result
+        nodes = self.lowering.nodes
+        if nodes and nodes[-1].name == result.name and result.name in self._made:
+            last = nodes.pop()
+            block, operands = last.block, last.operands
+        else:
+            block, operands = Identity(), (result.name,)
+        label = self.proto.name if self.proto.name != name else ""
+        nodes.append(Node(name, block, operands, label))
+        return Value(name, result.shape)
 
     def windows_read_size(self) -> None:
         """Say that the result holds for this input size only."""

@@ -34,7 +34,7 @@ def divide(node: Any) -> Any:
     return node.add(B.Divide(), 0, 1)
 
 
-@operator("Sum", since=8)
+@operator("Sum")
 def sum_of_inputs(node: Any) -> Any:
     total = node.inputs[0]
     for other in node.inputs[1:]:

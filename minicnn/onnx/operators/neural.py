@@ -149,8 +149,7 @@ def _flat(node: Any, block: B.Block) -> Any:
     rest = shape[axis:]
     if all(n == 1 for n in rest[1:]) and rest:
         return node.add(type(block)(axis))  # type: ignore[call-arg]
-    lead = int(np.prod(shape[:axis]))
-    flat = node.add(B.Reshape((-1 if lead == shape[0] else lead, int(np.prod(rest)))))
+    flat = node.add(B.Reshape((-1, int(np.prod(rest))) if axis else (1, -1)))
     return node.add(B.Reshape((-1, *shape[1:])), node.add(block, flat))
 
 

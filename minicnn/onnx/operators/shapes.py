@@ -30,8 +30,11 @@ def _split(node: Any, sizes: Any) -> Any:
     starts = [0, *ends[:-1]]
     results = []
     for a, b, name in zip(starts, ends, node.proto.output, strict=False):
+        if not name:  # nobody reads this part
+            results.append(None)
+            continue
         part = node.add(B.Slice((slice(None),) * axis + (slice(a, b),)))
-        results.append(node.lowering._renamed(part, name, ""))
+        results.append(node.finished(part, name))
     return results
 
 
@@ -51,6 +54,8 @@ def _slice(node: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
     steps = [1] * len(starts) if steps is None else steps
     index = [slice(None)] * rank
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if not -rank <= axis < rank:
+            raise ShapeError(f"cannot slice axis {axis} of {node.shape()}")
         n = node.shape()[int(axis) % rank]
         index[int(axis) % rank] = _python_slice(int(start), int(end), int(step), n)
     return node.add(B.Slice(tuple(index)))
@@ -91,10 +96,12 @@ def reshape(node: Any) -> Any:
 def flatten(node: Any) -> Any:
     x = node.shape()
     axis = node.attribute("axis", 1)
+    if not -len(x) <= axis <= len(x):
+        raise ShapeError(f"cannot flatten {x} at axis {axis}")
     axis = axis + len(x) if axis < 0 else axis
     if axis == 1 and len(x) > 1:
         return node.add(B.Flatten(1))
-    return node.add(B.Reshape((int(np.prod(x[:axis])), int(np.prod(x[axis:])))))
+    return node.add(B.Reshape((-1, int(np.prod(x[axis:]))) if axis else (1, -1)))
 
 
 @operator("Transpose")

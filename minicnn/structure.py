@@ -1,0 +1,270 @@
+"""Structure: the graph of a network, without running it. Names, shapes, pieces.
+
+`Network` adds running, recording and learning to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn.blocks import Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
+from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
+from minicnn.graph import Node, listed
+from minicnn.preprocess import Preprocess
+
+__all__ = ["FreeShape", "Structure", "spoken"]
+
+FreeShape = tuple[int | None, ...]
+"""A shape in which None stands for any length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A graph of named blocks.
+
+    Parameters
+    ----------
+    name : str
+        For titles.
+    inputs : mapping
+        Shape of each input, None where any length will do.
+    nodes : sequence of Node
+        In an order in which they can run.
+    outputs : sequence of str
+        Names of the values returned.
+    arrays : mapping
+        Parameters and constants by name. They are shared, never copied.
+    preprocess : Preprocess
+        How a photo becomes an input.
+    labels : sequence of str
+        Names of the classes, if known.
+    signals : mapping
+        Of a reversed network: for each value below, which signal arrives there.
+    mirrors : mapping
+        Of a reversed network: for each of its nodes, the node reversed by it.
+    metadata : mapping
+        What its file said about it.
+    dtype : numpy.dtype, optional
+        What it computes in; that of its first parameter by default, else float32.
+
+    """
+
+    name: str
+    inputs: Mapping[str, FreeShape]
+    nodes: Sequence[Node]
+    outputs: Sequence[str]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    preprocess: Preprocess | None = None
+    labels: Sequence[str] = ()
+    signals: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
+
+    def __post_init__(self) -> None:
+        floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
+        dtype = self.dtype or next(floats, np.float32)
+        object.__setattr__(self, "dtype", np.dtype(dtype))
+
+    def derived(self, **changes: Any) -> Self:
+        """The same network with other fields: how cut and reversed networks are made."""
+        return replace(self, **changes)
+
+    # Names
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of all values, in running order."""
+        return [node.name for node in self.nodes]
+
+    def value_name(self, name: str) -> str:
+        """The value that a name means: a value itself, or a node known by another label.
+
+        Raises
+        ------
+        UnknownNameError
+            With the nearest names.
+
+        """
+        known = {**dict.fromkeys(self.inputs), **dict.fromkeys(self.layers)}
+        if name in known:
+            return name
+        labels = {node.label: node.name for node in self.nodes if node.label}
+        if name in labels:
+            return labels[name]
+        raise UnknownNameError(
+            f"{self.name} has no layer {name!r}. {nearest(name, [*known, *labels])}"
+        )
+
+    @property
+    def logits(self) -> str:
+        """The value that holds class scores: the output, or what a final softmax reads."""
+        readers = {node.name: node for node in self.nodes}
+        name = self.outputs[0]
+        while name in readers:
+            node = readers[name]
+            if isinstance(node.block, (Softmax, LogSoftmax)):
+                return node.operands[0]
+            if not isinstance(node.block, (Flatten, Reshape, Squeeze, Identity)):
+                break
+            name = node.operands[0]
+        return self.outputs[0]
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the output is one score a class: a vector for each image."""
+        shape = self.infer_shapes()[self.outputs[0]]
+        return len(shape) >= 2 and all(n == 1 for n in shape[2:]) and shape[1] > 1
+
+    def class_name(self, number: int) -> str:
+        """A class's name, or its number where names are not known."""
+        return self.labels[number] if number < len(self.labels) else str(number)
+
+    def parameter_names(self) -> list[str]:
+        """Names of what can learn: operands that are parameters and not running statistics."""
+        found: dict[str, None] = {}
+        for node in self.nodes:
+            for place, name in enumerate(node.operands):
+                if name in self.arrays and place not in node.block.buffers:
+                    found[name] = None
+        return list(found)
+
+    def astype(self, dtype: Any) -> Self:
+        """A copy that computes in another precision, e.g. float64 to check gradients."""
+        return self.derived(
+            dtype=dtype,
+            arrays={
+                name: array.astype(dtype) if array.dtype.kind == "f" else array
+                for name, array in self.arrays.items()
+            },
+        )
+
+    # Graph
+
+    def cut(
+        self, inputs: str | Sequence[str] | None = None, outputs: str | Sequence[str] | None = None
+    ) -> Self:
+        """The part of the network between given values.
+
+        Parameters
+        ----------
+        inputs : str or sequence of str, optional
+            Values that become inputs; by default the network's own.
+        outputs : str or sequence of str, optional
+            Values that become outputs; by default the network's own.
+
+        Raises
+        ------
+        UnknownNameError
+            If a name does not exist.
+        InputError
+            If the outputs also depend on an input that was cut off.
+
+        """
+        starts = listed(inputs) or list(self.inputs)
+        starts = [self.value_name(name) for name in starts]
+        ends = [self.value_name(name) for name in listed(outputs) or self.outputs]
+        nodes = self.needed(ends, starts)
+        made = {node.name for node in nodes}
+        for node in nodes:
+            for operand in node.operands:
+                if operand not in made and operand not in starts and operand not in self.arrays:
+                    raise InputError(
+                        f"Cannot cut {self.name} at {', '.join(starts)}: {node.name} also depends "
+                        f"on {operand}. Add it to the inputs."
+                    )
+        used = {operand for node in nodes for operand in node.operands}
+        known = {**self.infer_shapes(), **self.inputs}
+        return self.derived(
+            name=f"{self.name} cut",
+            inputs={
+                n: self.inputs.get(n, (None, known[n][1], *[None] * (len(known[n]) - 2)))
+                for n in starts
+                if n in used or n in ends
+            },
+            nodes=nodes,
+            outputs=ends,
+            arrays={name: array for name, array in self.arrays.items() if name in used},
+            preprocess=self.preprocess if starts == list(self.inputs) else None,
+            labels=self.labels if ends == list(self.outputs) else (),
+        )
+
+    def needed(self, outputs: Sequence[str], inputs: Sequence[str] = ()) -> list[Node]:
+        """The nodes that outputs depend on, not going beyond inputs."""
+        needed, nodes = set(outputs), []
+        for node in reversed(self.nodes):
+            if node.name in needed and node.name not in inputs:
+                nodes.append(node)
+                needed.update(node.operands)
+        return nodes[::-1]
+
+    def read_by_transposes(self) -> set[str]:
+        """Values (not parameters) that transposes towards the inputs read."""
+        read = set()
+        for node in self.nodes:
+            for wrt, operand in enumerate(node.operands):
+                if operand not in self.arrays:
+                    for i in node.block.uses(wrt):
+                        read.add(node.name if i < 0 else node.operands[i])
+        return read - set(self.arrays)
+
+    def default_shape(self, name: str) -> Shape:
+        """A shape for an input where any length will do: one image of the usual size."""
+        side = (self.preprocess.crop or self.preprocess.size) if self.preprocess else None
+        free = [1, 3, *[side or 224] * 8]
+        return tuple(n if n else free[i] for i, n in enumerate(self.inputs[name]))
+
+    def infer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """Shape of every value for given input shapes, without running anything."""
+        given = inputs or [self.default_shape(name) for name in self.inputs]
+        shapes: dict[str, Shape] = dict(zip(self.inputs, given, strict=True))
+        arrays = {name: array.shape for name, array in self.arrays.items()}
+        for node in self.nodes:
+            operands = [arrays[o] if o in arrays else shapes[o] for o in node.operands]
+            shapes[node.name] = self.shape_of(node, operands)
+        return shapes
+
+    # Checks
+
+    def shape_of(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        """Output shape of a node; errors name it."""
+        return self.named_error(node, partial(node.block.shape, *shapes))
+
+    def named_error(self, node: Node, action: Callable[[], Any]) -> Any:
+        """Do something, and let errors say at which node."""
+        try:
+            return action()
+        except ShapeError as error:
+            raise ShapeError(f"At {node.name} ({node.block.kind}): {error}") from None
+
+    def check_input(self, name: str, shape: FreeShape, x: Any) -> None:
+        """Refuse an input that the network cannot take."""
+        if not isinstance(x, np.ndarray):
+            raise InputError(f"Input {name} must be an array or a tensor; got {type(x).__name__}.")
+        if x.dtype != self.dtype:
+            raise InputError(
+                f"Input {name} has dtype {x.dtype}; {self.name} computes in {self.dtype}. Convert "
+                f"with x.astype(np.{self.dtype}), or the network with net.astype(...); photos come "
+                f"ready from minicnn.data.photo."
+            )
+        fits = len(x.shape) == len(shape) and all(
+            want in (None, got) for want, got in zip(shape, x.shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(
+                f"Input {name} has shape {x.shape}; {self.name} needs {spoken(shape)} "
+                f"(batch, channels, height, width)."
+            )
+        if not np.isfinite(x).all():
+            bad = "NaN" if np.isnan(x).any() else "infinity"
+            raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
+
+
+def spoken(shape: FreeShape) -> str:
+    """A shape in words."""
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

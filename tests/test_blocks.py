@@ -1,0 +1,477 @@
+"""Every block, over a sweep of geometries, against its slow definition and its adjointness.
+
+`CASES` is the table: a block, operands, and the definition it must agree with. Every test below
+runs over all of it, and the last section fails where a block is missing from the table.
+
+    <p, J v> = <J^T p, v>       J v by central differences, or exactly where the block is affine
+"""
+
+import dataclasses
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import slow
+
+import minicnn
+from minicnn import Tensor, blocks, grad
+from minicnn.blocks import Kept, Packed, Window
+
+RNG = np.random.default_rng(7)
+CASES = []
+
+
+def case(block, operands, definition, label="", curved=()):
+    """Enter a case; `curved` lists the operands in which the block is not affine."""
+    for operand in operands:
+        operand.setflags(write=False)  # blocks are pure: none may write into what it is given
+    label = f"{type(block).__name__} {label or len(CASES)}"
+    CASES.append(pytest.param(Case(block, tuple(operands), definition, tuple(curved)), id=label))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    block: blocks.Block
+    operands: tuple
+    definition: object
+    curved: tuple
+
+
+def normal(*shape):
+    return RNG.standard_normal(shape)
+
+
+def positive(*shape):
+    return RNG.uniform(0.5, 2, shape)
+
+
+def distinct(*shape):
+    """A permutation: no ties, nothing at zero, and negative values too."""
+    size = math.prod(shape)
+    return (RNG.permutation(size) - size // 2 + 0.25).reshape(shape)
+
+
+def window(kernel, stride=None, pads=None, dilation=None, ceil_mode=False):
+    ones = (1,) * len(kernel)
+    pads = pads or (0,) * 2 * len(kernel)
+    return Window(kernel, stride or ones, pads, dilation or ones, ceil_mode)
+
+
+# Convolutions: label -> window, input size, groups, input channels and filters a group
+
+CONVS = {
+    "plain": (window((3, 3)), (5, 4), 1, 2, 3),
+    "1x1, stride 2": (window((1, 1), (2, 2)), (4, 5), 1, 2, 3),
+    "strides and four pads": (window((3, 2), (2, 3), (1, 0, 2, 1)), (6, 7), 1, 2, 2),
+    "rows left over": (window((3, 3), (4, 4), (1, 1, 0, 1)), (9, 8), 1, 1, 2),
+    "dilation": (window((2, 3), (1, 2), (1, 2, 0, 1), (3, 2)), (6, 7), 1, 2, 2),
+    "groups": (window((2, 2), (2, 1), (1, 0, 0, 1)), (5, 4), 2, 2, 3),
+    "depthwise": (window((3, 3), (1, 1), (1, 1, 1, 1)), (4, 4), 3, 1, 1),
+    "depthwise, two filters a channel": (window((3, 2), (2, 2)), (5, 5), 3, 1, 2),
+    "1x7": (window((1, 7), (1, 1), (0, 3, 0, 3)), (3, 6), 1, 2, 2),
+    "window as large as the image": (window((4, 5)), (4, 5), 1, 2, 3),
+    "pads larger than the kernel": (window((2, 2), (2, 2), (3, 3, 2, 4)), (3, 2), 1, 1, 2),
+    "negative pads crop": (window((2, 2), (1, 2), (-1, 1, 0, -2)), (6, 7), 1, 2, 1),
+    "1-D": (window((3,), (2,), (2, 0), (2,)), (9,), 2, 1, 2),
+    "3-D": (window((2, 1, 2), (1, 2, 1), (0, 1, 0, 1, 0, 1), (1, 1, 2)), (3, 3, 4), 1, 2, 2),
+}
+
+for label, (win, size, groups, per_group, per_out) in CONVS.items():
+    x, w = normal(2, per_group * groups, *size), normal(per_out * groups, per_group, *win.kernel)
+    p = normal(2, per_out * groups, *slow.output_size(win, size))
+    extra = tuple(
+        n - (s * (o - 1) + d * (k - 1) + 1 - b - e)
+        for n, s, o, d, k, b, e in zip(
+            size, win.stride, p.shape[2:], win.dilation, win.kernel, win.begins, win.ends
+        )
+    )
+    convolved = partial(slow.conv, window=win, groups=groups)
+    filtered = partial(slow.conv_filter, window=win, groups=groups)
+    spread = partial(slow.conv_transpose, window=win, groups=groups, size=size)
+    case(blocks.Conv(win, groups), (x, w), convolved, label)
+    case(blocks.Conv(win, groups), (x, w, normal(len(w))), convolved, f"{label}, bias")
+    case(blocks.ConvFilter(win, groups), (p, x), filtered, label)
+    back = blocks.ConvTranspose(win, groups, extra)
+    case(back, (p, w), spread, label)
+    case(back, (p, w, normal(x.shape[1])), spread, f"{label}, bias")
+
+# Output padding as a choice: (1, 2) leaves room for one more window of stride 1, dilation 3.
+for label, win, extra, size in [
+    ("output padding below stride", window((3, 3), (2, 3), (1, 0, 1, 1)), (1, 2), (6, 10)),
+    ("output padding above stride", window((2, 2), (1, 1), (1, 0, 0, 1), (2, 3)), (1, 2), (5, 7)),
+    ("output padding of one axis only", window((2, 2), (2, 1), None, (1, 3)), (0, 2), (6, 8)),
+]:
+    spread = partial(slow.conv_transpose, window=win, groups=1, size=size)
+    block = blocks.ConvTranspose(win, 1, extra)
+    case(block, (normal(2, 2, 3, 3), normal(2, 2, *win.kernel)), spread, label)
+
+# Pooling: label -> window, input size
+
+POOLS = {
+    "2x2 stride 2": (window((2, 2), (2, 2)), (4, 6)),
+    "overlapping": (window((3, 3), (2, 2)), (7, 9)),
+    "overlapping, ceil": (window((3, 3), (2, 2), None, None, True), (6, 8)),
+    "ceil drops a window in the padding": (window((2, 2), (2, 2), (1,) * 4, None, True), (5, 4)),
+    "four pads": (window((3, 2), (2, 1), (1, 0, 2, 1)), (5, 4)),
+    "four pads, ceil": (window((3, 3), (2, 3), (0, 1, 2, 1), None, True), (6, 6)),
+    "dilation": (window((2, 2), (1, 2), (1, 1, 1, 1), (2, 3)), (6, 7)),
+    "gaps between windows": (window((1, 2), (3, 3)), (5, 6)),
+    "one tap": (window((1, 1), (2, 2)), (3, 4)),
+    "1x7": (window((1, 7), (1, 1), (0, 3, 0, 3)), (2, 5)),
+    "1-D": (window((3,), (2,), (1, 1)), (6,)),
+    "3-D": (window((2, 1, 2), (1, 2, 2), (0, 0, 1, 1, 0, 0)), (3, 2, 4)),
+}
+
+for label, (win, size) in POOLS.items():
+    x = distinct(2, 2, *size)
+    y, switch = slow.max_pool(x, window=win)
+    packed, p = Packed.pack(switch, win.volume), normal(*y.shape)
+    onto = {"window": win, "size": size}
+    case(blocks.MaxPool(win), (x,), lambda x, w=win: slow.max_pool(x, window=w)[0], label, [0])
+    case(blocks.Unpool(packed, win, size), (p,), partial(slow.unpool, switch=switch, **onto), label)
+    case(
+        blocks.Gather(packed, win, size), (normal(2, 2, *size),),
+        partial(slow.gather, switch=switch, window=win), label,
+    )  # fmt: skip
+    case(blocks.UnpoolCenter(win, size), (p,), partial(slow.unpool_center, **onto), label)
+    for include in (False, True):
+        averaged = partial(slow.average_pool, window=win, include_pad=include)
+        shared = partial(slow.average_unpool, include_pad=include, **onto)
+        name = f"{label}, {'with' if include else 'without'} pads"
+        case(blocks.AveragePool(win, include), (normal(2, 2, *size),), averaged, name)
+        case(blocks.AverageUnpool(win, size, include), (p,), shared, name)
+
+case(
+    blocks.MaxPool(None), (distinct(2, 3, 3, 4),), lambda x: x.max((2, 3), keepdims=True),
+    "global", curved=[0],
+)  # fmt: skip
+
+# ReLU and relatives: sixths between -4 and 4, so that both branches and both bounds occur
+
+BITS = np.arange(30).reshape(2, 3, 5) % 3 == 0
+
+
+def around(*shape):
+    return distinct(*shape) / 6
+
+
+def elementwise(block, x, function, label="", curved=(0,)):
+    case(block, (x,), partial(slow.each, function), label, curved)
+
+
+elementwise(blocks.ReLU(), around(2, 4, 6), lambda x: max(x, 0))
+elementwise(blocks.LeakyReLU(0.1), around(2, 4, 6), lambda x: slow.leaky_relu(x, 0.1))
+elementwise(blocks.Clip(0, 2.5), around(2, 4, 6), lambda x: min(max(x, 0), 2.5), "two bounds")
+elementwise(blocks.Clip(None, 1), around(2, 4, 6), lambda x: min(x, 1), "no lower bound")
+elementwise(blocks.Clip(-1, None), around(2, 4, 6), lambda x: max(x, -1), "no upper bound")
+elementwise(blocks.Clip(), around(2, 4), lambda x: x, "no bounds")
+elementwise(blocks.HardSigmoid(), around(2, 4, 6), lambda x: slow.hard_sigmoid(x, 0.2, 0.5))
+elementwise(
+    blocks.HardSigmoid(0.3, 0.4), around(2, 24), lambda x: slow.hard_sigmoid(x, 0.3, 0.4), "others"
+)
+elementwise(blocks.HardSwish(), around(2, 4, 6), slow.hard_swish)
+for label, shape in {"one slope": (1,), "a slope a channel": (1, 3, 1), "scalar slope": ()}.items():
+    leaky = partial(slow.each, slow.leaky_relu)
+    case(blocks.PReLU(), (around(2, 3, 8), positive(*shape)), leaky, label, curved=[0])
+case(
+    blocks.Mask(Packed.pack(BITS), inside=2.0, outside=-0.5), (normal(2, 3, 5),),
+    lambda x: slow.each(lambda v, bit: 2 * v if bit else -0.5 * v, x, BITS),
+)  # fmt: skip
+case(
+    blocks.Mask(Packed.pack(BITS)), (normal(2, 3, 5),),
+    lambda x: slow.each(lambda v, bit: v if bit else 0, x, BITS), "by default",
+)  # fmt: skip
+COINS = np.random.default_rng(3).random((4, 25), np.float32)
+for rate in (0.3, 0.0, 1.0):
+    case(
+        blocks.Dropout(rate, 3), (normal(4, 25),),
+        lambda x, r=rate: slow.each(lambda v, coin: v / (1 - r) if coin >= r else 0, x, COINS),
+        f"rate {rate}",
+    )  # fmt: skip
+
+# Smooth functions, losses, normalisation
+
+elementwise(blocks.Sigmoid(), normal(3, 4), lambda x: 1 / (1 + math.exp(-x)))
+elementwise(blocks.Tanh(), normal(3, 4), math.tanh)
+elementwise(blocks.Exp(), normal(3, 4), math.exp)
+elementwise(blocks.Log(), positive(3, 4), math.log)
+for axis in (0, 1, -1):
+    x, front = normal(2, 3, 4), axis % 3
+    softmax, log_softmax = partial(slow.softmax, axis=front), partial(slow.log_softmax, axis=front)
+    case(blocks.Softmax(axis), (x,), softmax, f"axis {axis}", [0])
+    case(blocks.LogSoftmax(axis), (x,), log_softmax, f"axis {axis}", [0])
+LABELS = np.array([1, 0, 3])
+entropy = partial(slow.cross_entropy, labels=LABELS)
+case(blocks.CrossEntropy(LABELS), (normal(3, 4),), entropy, curved=[0])
+for size in (1, 2, 3, 4, 5, 9):
+    lrn = partial(slow.lrn, size=size, alpha=0.7, beta=0.6, bias=1.5)
+    case(blocks.LRN(size, 0.7, 0.6, 1.5), (normal(2, 5, 2, 3),), lrn, f"size {size}", [0])
+for pair in [(0, 0), (1, 2), (2, 0), (7, 7)]:
+    block = blocks.ChannelSum(*pair)
+    case(block, (normal(2, 5, 2),), lambda x, p=pair: slow.channel_sum(x, *p), f"{pair}")
+for shape in [(3, 4), (2, 4, 3), (2, 4, 2, 3)]:
+    operands = (normal(*shape), normal(4), normal(4), normal(4), positive(4))
+    case(blocks.BatchNorm(0.1), operands, partial(slow.batch_norm, eps=0.1), f"{shape}", [4])
+for axes in [(0, 2), (1,), (0, 1, 2)]:
+    normalise = partial(slow.normalise, axes=axes, eps=0.1)
+    case(blocks.Normalise(axes, 0.1), (normal(3, 2, 4),), normalise, f"over {axes}", [0])
+
+# Arithmetic with broadcasting, products, sums
+
+SHAPES = [((2, 3), (2, 3)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((), (2, 2)), ((4, 1, 2), (3, 1))]
+for a, b in SHAPES:
+    for block, function, curved in [
+        (blocks.Add(), lambda a, b: a + b, ()),
+        (blocks.Subtract(), lambda a, b: a - b, ()),
+        (blocks.Multiply(), lambda a, b: a * b, ()),
+        (blocks.Divide(), lambda a, b: a / b, (1,)),
+    ]:
+        definition = partial(slow.each, function)
+        case(block, (normal(*a), positive(*b)), definition, f"{a} {b}", curved)
+elementwise(blocks.Scale(-2.5), normal(2, 3), lambda x: -2.5 * x, curved=())
+for exponent in (2, 3, 0.5, -1.5, 1):
+    elementwise(
+        blocks.Power(exponent), positive(2, 3), lambda x, e=exponent: x**e, f"to {exponent}"
+    )
+for small, large in [((3,), (2, 3)), ((2, 1), (2, 3)), ((1,), (2, 3)), ((), (2,)), ((2,), (2,))]:
+    to, back = blocks.BroadcastTo(large), blocks.SumTo(small)
+    case(to, (normal(*small),), lambda x, t=large: slow.repeated(x, t), f"{small} {large}")
+    case(back, (normal(*large),), lambda x, t=small: slow.sum_to(x, t), f"{large} {small}")
+for a, b in [((2, 3), (3, 4)), ((3,), (3, 2)), ((2, 3), (3,)), ((3,), (3,)),
+             ((4, 2, 3), (3, 2)), ((2, 3), (4, 3, 2)), ((4, 1, 2, 3), (5, 3, 2)),
+             ((3,), (4, 3, 2)), ((4, 2, 3), (3,))]:  # fmt: skip
+    case(blocks.MatMul(), (normal(*a), normal(*b)), slow.matmul, f"{a} {b}")
+for lead in [(2,), (), (2, 3)]:
+    x, w, b = normal(*lead, 4), normal(3, 4), normal(3)
+    case(blocks.Linear(), (x, w), slow.linear, f"{(*lead, 4)}")
+    case(blocks.Linear(), (x, w, b), slow.linear, f"{(*lead, 4)}, bias")
+for axes in [None, (1,), (0, -1), ()]:
+    for keepdims in (False, True):
+        front = (0, 1, 2) if axes is None else tuple(a % 3 for a in axes)
+        for kind, mean in [(blocks.Sum, False), (blocks.Mean, True)]:
+            reduced = partial(slow.reduced, axes=front, keepdims=keepdims, mean=mean)
+            case(kind(axes, keepdims), (normal(2, 3, 4),), reduced, f"{axes} {keepdims}")
+
+# Moving values
+
+
+def reshaping(block, shape, target):
+    case(block, (normal(*shape),), lambda x: x.copy().reshape(target), f"{shape}")
+
+
+case(blocks.Identity(), (normal(2, 3),), lambda x: x)
+reshaping(blocks.Reshape((3, -1)), (2, 3, 2), (3, 4))
+reshaping(blocks.Reshape((0, -1), copy_zero=True), (2, 3, 4), (2, 12))
+reshaping(blocks.Reshape(()), (1, 1), ())
+reshaping(blocks.Flatten(), (2, 3, 4), (2, 12))
+reshaping(blocks.Flatten(0, 1), (2, 3, 4, 5), (6, 4, 5))
+reshaping(blocks.Squeeze(), (1, 2, 1, 3), (2, 3))
+reshaping(blocks.Squeeze((-2,)), (1, 2, 1, 3), (1, 2, 3))
+reshaping(blocks.Unsqueeze((0, -1)), (2, 3), (1, 2, 3, 1))
+for axes in [(1, 0, 2), (2, 0, 1), (0, 1, 2)]:
+    block = blocks.Transpose(axes)
+    case(block, (normal(2, 3, 4),), lambda x, a=axes: slow.permuted(x, a), f"{axes}")
+for axis, lengths in [(1, (2, 1, 3)), (0, (1, 2)), (-1, (2, 2)), (1, (4,))]:
+    shapes = [[2, 2, 2] for _ in lengths]
+    for shape, n in zip(shapes, lengths):
+        shape[axis] = n
+    operands, joined = [normal(*shape) for shape in shapes], partial(slow.concat, axis=axis)
+    case(blocks.Concat(axis), operands, joined, f"{axis} {lengths}")
+for index in [np.s_[1:3, ::2], np.s_[:, ::-1], np.s_[-1:, 4:0:-2, 1:2], np.s_[::-3,], np.s_[9:,]]:
+    case(blocks.Slice(index), (normal(4, 5, 2),), lambda x, i=index: slow.sliced(x, i), f"{index}")
+    lengths, _ = slow.kept_places((4, 5, 2), index)
+    case(
+        blocks.Place(index, (4, 5, 2)), (normal(*lengths),),
+        lambda p, i=index: slow.placed(p, i, (4, 5, 2)), f"{index}",
+    )  # fmt: skip
+for pads in [((1, 2), (0, 3)), ((-1, 2), (3, -2)), ((-1, -1), (0, -2)), ((0, 0), (0, 0))]:
+    for value in (0.0, 1.5):
+        padded = partial(slow.padded, pads=pads, value=value)
+        case(blocks.Pad(pads, value), (normal(4, 5),), padded, f"{pads} {value}")
+for mode in ("reflect", "edge", "wrap"):
+    pads = ((0, 2), (1, 3), (4, 0))
+    padded = partial(slow.padded_from_inside, pads=pads, mode=mode)
+    case(blocks.PadFromInside(pads, mode), (normal(3, 2, 4),), padded, mode)
+for indices, axis in [
+    (np.array([2, 0, 2, 2]), 0), (np.array([[1, 3], [3, -1]]), 1), (np.array([-1, 0]), -1),
+    (np.array(1), 1),
+]:  # fmt: skip
+    shape, front = (3, 4, 2), axis % 3
+    whole = indices % shape[front]
+    case(
+        blocks.Take(indices, axis), (normal(*shape),),
+        lambda x, i=whole, a=front: slow.taken(x, i, a), f"{indices.tolist()} {axis}",
+    )  # fmt: skip
+    case(
+        blocks.PutAdd(whole, front, shape[front]),
+        (normal(*shape[:front], *indices.shape, *shape[front + 1 :]),),
+        lambda p, i=whole, a=front, n=shape[front]: slow.put_add(p, i, a, n),
+        f"{indices.tolist()} {axis}",
+    )  # fmt: skip
+
+
+# What is proved of each
+
+every_case = pytest.mark.parametrize("case", CASES)
+every_operand = pytest.mark.parametrize(
+    ("case", "wrt"),
+    [
+        pytest.param(param.values[0], wrt, id=f"{param.id} wrt {wrt}")
+        for param in CASES
+        for wrt in range(len(param.values[0].operands))
+    ],
+)
+
+
+def honest(case, wrt, operands=None):
+    """Output, and what was kept: reading more of it than `uses(wrt)` declares is an error."""
+    operands = operands or case.operands
+    y, statistic = case.block.forward(*operands)
+    read = set()
+
+    def reader(index):
+        assert index in case.block.uses(wrt), f"reads {index}, declares {case.block.uses(wrt)}"
+        read.add(index)
+        return [*operands, y][index]
+
+    return y, Kept(statistic, [o.shape for o in operands], reader), read
+
+
+def pushed(case, wrt, v, step=1e-5):
+    """J v: exact where the block is affine in the operand, else by central differences."""
+
+    def at(operand):
+        operands = list(case.operands)
+        operands[wrt] = operand
+        return case.block(*operands)
+
+    if wrt not in case.curved:
+        return at(v) - at(np.zeros_like(v))
+    x = case.operands[wrt]
+    return (at(x + step * v) - at(x - step * v)) / (2 * step)
+
+
+def like(array, seed):
+    made = np.random.default_rng(seed).standard_normal(np.shape(array))
+    made.setflags(write=False)
+    return made
+
+
+@every_case
+def test_forward_agrees_with_the_slow_definition(case):
+    np.testing.assert_allclose(
+        case.block(*case.operands), case.definition(*case.operands), rtol=1e-12, atol=1e-12
+    )
+
+
+@every_case
+def test_shape_is_that_of_the_output(case):
+    y = case.block(*case.operands)
+    assert case.block.shape(*(o.shape for o in case.operands)) == np.shape(y)
+
+
+@every_case
+def test_a_statistic_is_kept_where_one_is_named(case):
+    _, statistic = case.block.forward(*case.operands)
+    assert (statistic is not None) == bool(case.block.statistic)
+
+
+@every_operand
+def test_transpose_is_adjoint_to_the_derivative(case, wrt):
+    y, kept, _ = honest(case, wrt)
+    p, v = like(y, 1), like(case.operands[wrt], 2)
+    back = case.block.transposed(kept, wrt)(p)
+    assert np.shape(back) == case.operands[wrt].shape
+    forth = pushed(case, wrt, v)
+    scale = 1 + np.abs(p).sum() * np.abs(forth).max(initial=0)
+    assert abs((p * forth).sum() - (back * v).sum()) < 1e-9 * scale
+
+
+@every_operand
+def test_transpose_is_linear_in_the_top_signal(case, wrt):
+    y, kept, _ = honest(case, wrt)
+    p, q = like(y, 1), like(y, 2)
+    back = case.block.transposed(kept, wrt)
+    np.testing.assert_allclose(back(2 * p - 3 * q), 2 * back(p) - 3 * back(q), atol=1e-11)
+
+
+@every_operand
+def test_transpose_reads_what_it_declares(case, wrt):
+    y, kept, read = honest(case, wrt)
+    case.block.transposed(kept, wrt)(like(y, 1))
+    assert read == set(case.block.uses(wrt))
+
+
+@every_operand
+def test_float32_stays_float32(case, wrt):
+    operands = [o.astype(np.float32) for o in case.operands]
+    y, kept, _ = honest(case, wrt, operands)
+    p = like(y, 1)
+    back = case.block.transposed(kept, wrt)(p.astype(np.float32))
+    exact, kept, _ = honest(case, wrt)
+    assert (y.dtype, back.dtype) == (np.float32, np.float32)
+    np.testing.assert_allclose(y, exact, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(back, case.block.transposed(kept, wrt)(p), rtol=1e-3, atol=1e-3)
+
+
+@every_operand
+def test_the_transpose_is_made_of_blocks_whose_transpose_is_the_derivative(case, wrt):
+    """On a tensor p the transpose is recorded; transposing it again must give J back."""
+    y, kept, _ = honest(case, wrt)
+    v, p = like(case.operands[wrt], 2), Tensor(like(y, 1), requires_grad=True)
+    (forth,) = grad(case.block.transposed(kept, wrt)(p), [p], gradient=v)
+    expected = pushed(case, wrt, v)
+    np.testing.assert_allclose(forth.data, expected, rtol=1e-8, atol=1e-8)
+
+
+@every_operand
+def test_tensors_get_the_gradients_that_arrays_get(case, wrt):
+    y, kept, _ = honest(case, wrt)
+    p = like(y, 1)
+    tensors = [Tensor(o, requires_grad=i == wrt) for i, o in enumerate(case.operands)]
+    (got,) = grad(case.block(*tensors), [tensors[wrt]], gradient=p)
+    np.testing.assert_array_equal(got.data, case.block.transposed(kept, wrt)(p))
+
+
+@every_case
+def test_gradients_of_gradients_are_exact(case):
+    """The Hessian of <p, f> along a random direction, by central differences of gradients."""
+    p = like(case.block(*case.operands), 1)
+    along = [like(o, 5 + i) for i, o in enumerate(case.operands)]
+
+    def gradients(step, create_graph=False):
+        points = [np.asarray(o + step * v) for o, v in zip(case.operands, along)]
+        moved = [Tensor(point, requires_grad=True) for point in points]
+        return moved, grad(case.block(*moved), moved, p, create_graph=create_graph)
+
+    step = 1e-5
+    expected = [
+        (a.data - b.data) / (2 * step) for a, b in zip(gradients(step)[1], gradients(-step)[1])
+    ]
+    x, first = gradients(0, create_graph=True)
+    projected = sum((g * v).sum() for g, v in zip(first, along))
+    second = (
+        grad(projected, x) if projected.requires_grad else [Tensor(np.zeros(o.shape)) for o in x]
+    )
+    for got, wanted in zip(second, expected):
+        np.testing.assert_allclose(got.data, wanted, rtol=1e-6, atol=1e-6)
+
+
+# What the table must hold
+
+
+def test_every_block_is_in_the_table():
+    exported = [getattr(blocks, name) for name in blocks.__all__]
+    kinds = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, blocks.Block)}
+    missing = kinds - {blocks.Block} - {type(param.values[0].block) for param in CASES}
+    assert not missing, "add a case for each: block, operands, slow definition"
+
+
+def test_every_block_class_is_exported():
+    def below(kind):
+        return {kind} | {c for child in kind.__subclasses__() for c in below(child)}
+
+    kinds = {k for k in below(minicnn.blocks.Block) if k.__module__.startswith("minicnn.")}
+    hidden = {k.__name__ for k in kinds if not k.__name__.startswith("_")} - set(blocks.__all__)
+    assert not hidden
