@@ -18,8 +18,10 @@ def main() -> None:
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
-        except MiniCNNError as error:
+        except (MiniCNNError, MemoryError) as error:
             if "--debug" in sys.argv:
                 raise
-            print(f"Error: {error}", file=sys.stderr)
+            short = isinstance(error, MemoryError)
+            text = "This needs more memory than there is; give a smaller photo." if short else error
+            print(f"Error: {text}", file=sys.stderr)
             sys.exit(2)

@@ -83,15 +83,19 @@ def tensor_to_array(tensor: onnx.TensorProto, where: str) -> np.ndarray:
     return np.array(array, order="C")  # a copy of our own: protobuf's memory is read-only
 
 
-def arrays_of(graph: onnx.GraphProto, where: str) -> dict[str, np.ndarray]:
-    """All initialisers by name."""
+def arrays_of(graph: onnx.GraphProto, where: str, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """All initialisers by name, floats in the precision that the network computes in."""
     if graph.sparse_initializer:
         raise ModelFileError(f"{where} holds sparse weights, which minicnn does not read.")
-    return {tensor.name: tensor_to_array(tensor, where) for tensor in graph.initializer}
+    arrays = {tensor.name: tensor_to_array(tensor, where) for tensor in graph.initializer}
+    return {
+        name: array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
 
 
 def sorted_nodes(graph: onnx.GraphProto, known: set[str], where: str) -> list[onnx.NodeProto]:
-    """The nodes in an order in which they can run; files need not keep one.
+    """The nodes that the outputs need, in an order in which they can run; files need not keep one.
 
     Raises
     ------
@@ -108,8 +112,8 @@ def sorted_nodes(graph: onnx.GraphProto, known: set[str], where: str) -> list[on
     ready = {*known, ""}
     order: list[onnx.NodeProto] = []
     done: set[int] = set()
-    for root in graph.node:
-        stack = [root]
+    for output in graph.output:
+        stack = [maker[output.name]] if output.name in maker else []
         waiting: set[int] = set()
         while stack:
             node = stack[-1]
@@ -132,7 +136,7 @@ def sorted_nodes(graph: onnx.GraphProto, known: set[str], where: str) -> list[on
                     f"{where}: the graph runs in a circle through {node.name or node.op_type}."
                 )
             waiting.add(id(node))
-            stack.extend(maker[name] for name in missing)
+            stack.extend(maker[name] for name in reversed(missing))
     return order
 
 

@@ -68,12 +68,13 @@ def load(
     model = open_model(path)
     graph = model.graph
     opset = _opset(model, where)
-    arrays = arrays_of(graph, where)
+    dtype = _dtype(graph)
+    arrays = arrays_of(graph, where, dtype)
     free = {i.name: _free_shape(i, where) for i in graph.input if i.name not in arrays}
     given = _given_shapes(free, shape)
     concrete = {name: _concrete(dims, given.get(name)) for name, dims in free.items()}
 
-    lowering = Lowering(where, opset, concrete, arrays)
+    lowering = Lowering(where, opset, concrete, arrays, dtype)
     lowering.run(sorted_nodes(graph, {*arrays, *free}, where))
     outputs = [output.name for output in graph.output]
     nodes, outputs = _only_needed(lowering.nodes, lowering, outputs, where)
@@ -92,6 +93,7 @@ def load(
         nodes=nodes,
         outputs=outputs,
         arrays={name: array for name, array in lowering.arrays.items() if name in used},
+        dtype=dtype,
     )
     if not all(_takes_batch(network, concrete, batch) for batch in (1, 2, 3)):
         network = network.derived(
@@ -101,6 +103,13 @@ def load(
     metadata["minicnn.preprocess.source"] = source
     network = network.derived(preprocess=chosen, metadata=metadata)
     return network.derived(labels=_labels(labels, metadata, network, where))
+
+
+def _dtype(graph: onnx.GraphProto) -> np.dtype:
+    """float64 where an input is double, else float32."""
+    weights = {tensor.name for tensor in graph.initializer}
+    kinds = [v.type.tensor_type.elem_type for v in graph.input if v.name not in weights]
+    return np.dtype(np.float64 if onnx.TensorProto.DOUBLE in kinds else np.float32)
 
 
 def _opset(model: onnx.ModelProto, where: str) -> int:

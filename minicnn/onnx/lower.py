@@ -62,6 +62,8 @@ class Lowering:
         Concrete shape of each input.
     constants : mapping
         Initialisers by name.
+    dtype : numpy.dtype
+        What the network computes in.
 
     """
 
@@ -71,8 +73,9 @@ class Lowering:
         opset: int,
         inputs: Mapping[str, Shape],
         constants: Mapping[str, np.ndarray],
+        dtype: np.dtype,
     ) -> None:
-        self.where, self.opset = where, opset
+        self.where, self.opset, self.dtype = where, opset, dtype
         self.values: dict[str, Constant | Value] = {
             name: Constant(array, name) for name, array in constants.items()
         }
@@ -103,7 +106,9 @@ class Lowering:
                 raise type(error)(f"{self.where}, at {node}: {error}") from None
             except (ArithmeticError, LookupError, ValueError, TypeError) as error:
                 raise ModelFileError(
-                    f"{self.where}, at {node}: the node is malformed ({error!r})."
+                    f"{self.where}, at {node}: the node is malformed. It has {len(proto.input)} "
+                    f"input(s) and the attributes {[a.name for a in proto.attribute]}; reading it "
+                    f"failed with {type(error).__name__}: {error}."
                 ) from error
             results = results if isinstance(results, list) else [results]
             for name, result in zip(proto.output, results, strict=False):
@@ -215,9 +220,12 @@ class OnnxNode:
         """Whether an input is known without running the network."""
         return isinstance(self.inputs[index], Constant)
 
-    def make(self, array: Any) -> Constant:
-        """A constant of one's own."""
-        return Constant(np.asarray(array), f"{self.proto.output[0]}.constant")
+    def make(self, array: Any, name: str = "") -> Constant:
+        """A constant of one's own; floats take the network's precision."""
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            array = array.astype(self.lowering.dtype, copy=False)
+        return Constant(array, name or f"{self.proto.output[0]}.constant")
 
     def add(self, block: Block, *operands: Constant | Value | int | None) -> Any:
         """Apply a block to inputs (by index) and values; without any, to the first input."""

@@ -19,8 +19,7 @@ def constant(node: Any) -> Any:
         if value is not None:
             dtype = {"value_float": np.float32, "value_floats": np.float32}.get(name)
             array = value if name == "value" else np.asarray(value, dtype or np.int64)
-            made = node.make(array)
-            return type(made)(made.array, node.proto.output[0])
+            return node.make(array, node.proto.output[0])
     raise UnsupportedOperatorError("only numbers are read, not strings or sparse tensors")
 
 
@@ -50,10 +49,8 @@ def cast(node: Any) -> Any:
     """Between numbers on constants; on the network's values only from float to float."""
     target = onnx.helper.tensor_dtype_to_np_dtype(node.attribute("to"))
     if node.is_constant():
-        if target.kind not in "fiub":
-            target = np.dtype(np.float32)
-        value = node.inputs[0].array.astype(np.float32 if target == np.float16 else target)
-        return type(node.inputs[0])(value, node.inputs[0].name)
+        value = node.inputs[0].array.astype(target if target.kind in "iub" else np.float64)
+        return node.make(value, node.inputs[0].name)
     if target.kind == "f" or target.name in ("bfloat16", "float16"):
         return node.add(B.Identity())
     raise UnsupportedOperatorError(f"a cast of the network's values to {target} is not read")

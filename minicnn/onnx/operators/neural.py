@@ -167,6 +167,8 @@ def log_softmax(node: Any) -> Any:
 def batch_norm(node: Any) -> Any:
     if node.attribute("training_mode", 0):
         raise UnsupportedOperatorError("training_mode=1: export the network in evaluation mode")
+    if not node.attribute("spatial", 1):
+        raise UnsupportedOperatorError("spatial=0 (statistics of every pixel) is not read")
     if len(node.shape()) < 2:
         raise UnsupportedOperatorError(f"an input of shape {node.shape()} has no channels")
     return node.add(B.BatchNorm(node.attribute("epsilon", 1e-5)), 0, 1, 2, 3, 4)

@@ -28,7 +28,7 @@ def _split(node: Any, sizes: Any) -> Any:
     if not ends or ends[-1] != total:
         raise ShapeError(f"cannot split axis {axis} of length {total} into {list(sizes)}")
     starts = [0, *ends[:-1]]
-    results = []
+    results: list[Any] = []
     for a, b, name in zip(starts, ends, node.proto.output, strict=False):
         if not name:  # nobody reads this part
             results.append(None)
