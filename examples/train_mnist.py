@@ -1,6 +1,8 @@
-"""Train the network that minicnn carries, from MNIST's files to minicnn/data/bundled/mnist.onnx.
+"""Train the network that minicnn carries (minicnn/data/bundled/mnist.onnx) from MNIST's files.
 
     python examples/train_mnist.py FOLDER_WITH_MNIST [--epochs 8] [--seed 0] [--out mnist.onnx]
+
+The network, its training state and a few test digits are written beside each other.
 
 Four convolutions with ReLU and max-pooling, trained by this package's own engine: stochastic
 gradient descent with momentum 0.9, a learning rate that falls along a cosine, weight decay 1e-4,
@@ -166,6 +168,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("mnist.onnx"))
     options = parser.parse_args()
+    if not (options.folder / "train-images-idx3-ubyte.gz").exists():
+        parser.error(f"{options.folder} does not hold MNIST's train-images-idx3-ubyte.gz")
 
     state = options.out.with_suffix(".state.npz")
     parameters = train(options.folder, options.epochs, options.seed, state)

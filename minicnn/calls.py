@@ -47,6 +47,9 @@ class Call:
     output: Hashable
     kept: Kept
 
+    def __repr__(self) -> str:
+        return f"<Call {self.name}: {self.block}>"
+
     @property
     def transposed(self) -> Piece:
         """The block's own transpose with respect to its first operand."""

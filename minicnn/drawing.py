@@ -64,6 +64,11 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
     return Text("\n".join(map(line, rows)))
 
 
+def blocks(network: Network) -> str:
+    """How many, in words."""
+    return f"{len(network.nodes)} block" + ("" if len(network.nodes) == 1 else "s")
+
+
 def rows(network: Network) -> list[list[str]]:
     """One row a block: name, kind, settings, output shape, parameters, FLOPs."""
     shapes = network.infer_shapes()
@@ -104,8 +109,8 @@ def summary(network: Network) -> Text:
     )
     body = table(HEADER, rows(network), right=(4, 5))
     return Text(
-        f"{network.name}: {len(network.nodes)} blocks, {total:,} parameters, "
-        f"{count(work)} FLOPs an image\ninput {inputs}\n{body}"
+        f"{network.name}: {blocks(network)}, {total:,} parameters, "
+        f"{count(work)} FLOPs a run\ninput {inputs}\n{body}"
     )
 
 
@@ -135,15 +140,24 @@ def _cluster(network: Network, prefix: str, colour: str) -> list[str]:
     for name in network.inputs:
         label = f"{_escaped(name)}\\n{times(shapes[name])}"
         lines.append(f'  "{prefix}:{_escaped(name)}" [label="{label}", fillcolor="white"];')
+    kinds: dict[str, list[str]] = {}
     for node in network.nodes:
-        label = f"{_escaped(node.name)}\\n{node.block.kind}  {times(shapes[node.name])}"
-        lines.append(f'  "{prefix}:{_escaped(node.name)}" [label="{label}", fillcolor="{colour}"];')
+        box = _box(network, node.name)
+        kinds.setdefault(box, []).append(node.block.kind)
         for operand in node.operands:
-            if operand not in network.arrays:
-                lines.append(
-                    f'  "{prefix}:{_escaped(operand)}" -> "{prefix}:{_escaped(node.name)}";'
-                )
-    return lines
+            if operand not in network.arrays and _box(network, operand) != box:
+                source = _escaped(_box(network, operand))
+                lines.append(f'  "{prefix}:{source}" -> "{prefix}:{_escaped(box)}";')
+    for box, inside in kinds.items():
+        label = f"{_escaped(box)}\\n{' > '.join(inside[:3])}  {times(shapes[box])}"
+        lines.append(f'  "{prefix}:{_escaped(box)}" [label="{label}", fillcolor="{colour}"];')
+    return list(dict.fromkeys(lines))
+
+
+def _box(network: Network, name: str) -> str:
+    """The box in which a value is drawn: steps of one reversal (call.T/Kind) share one."""
+    whole = name.rpartition("/")[0]
+    return whole if name in network.mirrors and whole in network.mirrors else name
 
 
 def _escaped(name: str) -> str:

@@ -99,6 +99,7 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
         close = [item for item in known if name and name.lower() in item.lower()][:most]
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    shown = ", ".join(known[:8])
-    more = f", ... ({len(known)} in all)" if len(known) > 8 else ""
+    most = len(known) if len(known) <= 12 else 8
+    shown = ", ".join(known[:most])
+    more = f", ... ({len(known)} in all)" if len(known) > most else ""
     return f"There are: {shown}{more}." if known else "There are none."

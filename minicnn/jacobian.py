@@ -52,6 +52,11 @@ def jacobian(function: Callable[[Any], Any], x: Any) -> np.ndarray:
     """
     x = Tensor(x, requires_grad=True)
     y = function(x)
+    if not isinstance(y, Tensor):
+        raise InputError(
+            f"The function must give a tensor, built from blocks or minicnn.functional; it gave "
+            f"{type(y).__name__}."
+        )
     if y.size * x.size > MOST_ELEMENTS:
         raise InputError(
             f"The Jacobian of {y.shape} by {x.shape} would have {y.size * x.size:,} elements. Cut "

@@ -38,6 +38,9 @@ class Step:
     statistic: Packed | None
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"<Step {self.name}: {self.block}, {self.value.shape}>"
+
     @property
     def name(self) -> str:
         """Name of the node."""
@@ -263,7 +266,7 @@ class Network(Structure):
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name} {spoken(shape)}" for name, shape in self.inputs.items())
-        return f"<Network {self.name}: {len(self.nodes)} blocks, {inputs}>"
+        return f"<Network {self.name}: {drawing.blocks(self)}, {inputs}>"
 
     def _repr_html_(self) -> str:
         return drawing.to_html(self)

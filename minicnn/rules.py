@@ -115,15 +115,34 @@ class Rule:
                 f"unmatched={self.unmatched!r} for rule {self.name}: use 'warn', 'raise' or "
                 f"'transpose'."
             )
+        for key, value in self.table.items():
+            if not callable(value) and not isinstance(value, StandIn):
+                raise RuleError(
+                    f"Rule {self.name}, entry {key}: give a function from the call to a map, such "
+                    f"as `lambda call: call.transposed >> ReLU()`; got {value!r}."
+                )
+
+    def __repr__(self) -> str:
+        code = f" ({self.code})" if self.code else ""
+        return f"<Rule {self.name}{code}" + (
+            f": {self.formula} at a ReLU>" if self.formula else ">"
+        )
 
     def __call__(self, call: Call, wrt: int) -> Map:
         """The map that stands in for the transpose of a call with respect to an operand."""
         call = self._ablated(call)
         entry = self.entry(call)
-        made = entry.make(call) if entry else None
+        if entry is None:
+            return own_transpose(call, wrt)
+        made = entry.make(call)
         if isinstance(made, tuple):
             return made[wrt]
-        return own_transpose(call, wrt) if made is None or wrt > 0 else made
+        if not callable(made) or isinstance(made, type):
+            raise RuleError(
+                f"Rule {self.name} at {call.name}: its entry must give a block or another map, "
+                f"such as ReLU() or call.transposed; it gave {made!r}."
+            )
+        return own_transpose(call, wrt) if wrt > 0 else made
 
     def entry(self, call: Call) -> StandIn | None:
         """The stand-in for a call, if the table names it."""
@@ -175,7 +194,10 @@ class Rule:
             raise InputError(f"Cannot randomise {statistic!r}: choose 'mask' or 'switches'.")
         return dataclasses.replace(
             self,
-            name=f"{self.name}, random {statistic}" + ("" if layers == "*" else f" of {layers}"),
+            name=f"{self.name} with random {statistic}"
+            + ("" if layers == "*" else f" of {layers}")
+            + f" (seed {seed})",
+            code="",
             _random=(*self._random, (statistic, seed, layers)),
         )
 
@@ -285,6 +307,11 @@ def find(rule: Rule | str) -> Rule:
     """
     if isinstance(rule, Rule):
         return rule
+    if not isinstance(rule, str):
+        raise RuleError(
+            f"A rule is a Rule, a name or a letter code; got {type(rule).__name__}. A table "
+            f"becomes one with Rule('mine', table)."
+        )
     key = rule.strip().lower().replace("-", "_").replace(" ", "_")
     key = _ALIASES.get(key, key)
     if key in _NAMED:

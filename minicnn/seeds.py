@@ -12,12 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.errors import InputError, UnitError
+from minicnn.errors import InputError, UnitError, nearest
 
 if TYPE_CHECKING:
     from minicnn.tape import Tape
 
-__all__ = ["Seed", "channel", "dense", "logit", "max_unit", "parse", "random_unit", "unit"]
+__all__ = [
+    "Seed",
+    "channel",
+    "choose",
+    "default",
+    "dense",
+    "logit",
+    "max_unit",
+    "parse",
+    "random_unit",
+    "unit",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +53,11 @@ class Seed:
     label: str
     index: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Seed {self.label}, entering at {self.at}>"
 
-def unit(tape: Tape, at: str, index: tuple[int, ...], weight: str = "one") -> Seed:
+
+def unit(tape: Tape, at: str, index: int | tuple[int, ...], weight: str = "one") -> Seed:
     """One-hot at a unit of the first image.
 
     Parameters
@@ -52,8 +66,8 @@ def unit(tape: Tape, at: str, index: tuple[int, ...], weight: str = "one") -> Se
         A recorded run.
     at : str
         A value of the network.
-    index : tuple of int
-        (channel, row, column), or (feature,) for a vector.
+    index : int or tuple of int
+        (channel, row, column), or the feature of a vector.
     weight : {"one", "value"}
         Whether the signal is 1 or the unit's activation.
 
@@ -65,6 +79,7 @@ def unit(tape: Tape, at: str, index: tuple[int, ...], weight: str = "one") -> Se
     """
     at = tape.network.value_name(at)
     shape = tape.shapes[at]
+    index = index if isinstance(index, tuple) else (index,)
     if len(index) != len(shape) - 1:
         raise UnitError(
             f"A unit of {at}, of shape {shape[1:]}, has {len(shape) - 1} coordinates; got {index}."
@@ -156,3 +171,30 @@ def parse(tape: Tape, at: str, text: str) -> Seed:
         plane = tape[at][0, index[0]]
         index += tuple(int(i) for i in np.unravel_index(plane.argmax(), plane.shape))
     return unit(tape, at, index)
+
+
+def default(tape: Tape) -> Seed:
+    """The winning class where the network classifies, else the strongest unit of its output."""
+    network = tape.network
+    return logit(tape) if network.classifies else max_unit(tape, network.outputs[0])
+
+
+def choose(tape: Tape, layer: str | None, text: str) -> Seed:
+    """A seed from a layer and a unit as users type them; without a layer, a class.
+
+    A class is given by its number or its name.
+    """
+    if layer is None and text.strip().lower() == "max":
+        return default(tape)
+    if layer is None and tape.network.classifies:
+        names = [name.lower() for name in tape.network.labels]
+        if text.strip().lower() in names:
+            return logit(tape, names.index(text.strip().lower()))
+        try:
+            return logit(tape, int(text))
+        except ValueError:
+            hint = nearest(text, tape.network.labels) if names else "Name a layer for other units."
+            raise UnitError(
+                f"Without a layer a unit is a class, by number or name; {text!r} is neither. {hint}"
+            ) from None
+    return parse(tape, layer or tape.network.outputs[0], text)

@@ -49,6 +49,8 @@ class Structure:
         Of a reversed network: for each of its nodes, the node reversed by it.
     metadata : mapping
         What its file said about it.
+    typical : mapping
+        A shape for each input that leaves lengths open, for tables and drawings.
     dtype : numpy.dtype, optional
         What it computes in; that of its first parameter by default, else float32.
 
@@ -64,6 +66,7 @@ class Structure:
     signals: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    typical: Mapping[str, Shape] = field(default_factory=dict)
     dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
 
     def __post_init__(self) -> None:
@@ -179,14 +182,19 @@ class Structure:
                         f"on {operand}. Add it to the inputs."
                     )
         used = {operand for node in nodes for operand in node.operands}
-        known = {**self.infer_shapes(), **self.inputs}
+        known = self.infer_shapes()
+        open_sizes = any(None in shape[1:] for shape in self.inputs.values())
+        free: dict[str, FreeShape] = {
+            name: (None, shape[1], *[None] * (len(shape) - 2))
+            if open_sizes and len(shape) > 2
+            else (None, *shape[1:])
+            for name, shape in known.items()
+        }
+        kept = [name for name in starts if name in used or name in ends]
         return self.derived(
             name=f"{self.name} cut",
-            inputs={
-                n: self.inputs.get(n, (None, known[n][1], *[None] * (len(known[n]) - 2)))
-                for n in starts
-                if n in used or n in ends
-            },
+            inputs={name: self.inputs.get(name, free[name]) for name in kept},
+            typical={name: known[name] for name in kept},
             nodes=nodes,
             outputs=ends,
             arrays={name: array for name, array in self.arrays.items() if name in used},
@@ -215,6 +223,8 @@ class Structure:
 
     def default_shape(self, name: str) -> Shape:
         """A shape for an input where any length will do: one image of the usual size."""
+        if name in self.typical:
+            return self.typical[name]
         side = (self.preprocess.crop or self.preprocess.size) if self.preprocess else None
         free = [1, 3, *[side or 224] * 8]
         return tuple(n if n else free[i] for i, n in enumerate(self.inputs[name]))
@@ -249,8 +259,7 @@ class Structure:
         if x.dtype != self.dtype:
             raise InputError(
                 f"Input {name} has dtype {x.dtype}; {self.name} computes in {self.dtype}. Convert "
-                f"with x.astype(np.{self.dtype}), or the network with net.astype(...); photos come "
-                f"ready from minicnn.data.photo."
+                f"with x.astype(np.{self.dtype}), or the network with net.astype(...)."
             )
         fits = len(x.shape) == len(shape) and all(
             want in (None, got) for want, got in zip(shape, x.shape, strict=True)

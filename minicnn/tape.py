@@ -29,7 +29,10 @@ __all__ = ["Tape"]
 
 
 class Tape:
-    """A recorded forward run; made by `Network.record`.
+    """A recorded forward run, made by `Network.record`.
+
+    `tape[name]` is a value of the run, `tape.backward(seed, rule)` what a top signal becomes at the
+    input, `tape.reverse(at, rule)` the network that does it.
 
     Parameters
     ----------
@@ -137,7 +140,7 @@ class Tape:
         """
         network, rule = self.network, rulebook.find(rule)
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
-        targets = self._targets(wrt)
+        targets = self._targets(wrt, tops)
         path = self._path(tops, targets)
         rule.check(path)
         self._check_kept(path, rule)
@@ -224,12 +227,14 @@ class Tape:
 
         """
         if isinstance(seed, Seed):
+            if at is not None and self.network.value_name(at) != seed.at:
+                raise InputError(f"The seed enters at {seed.at}, not at {at}; leave `at` out.")
             at, p = seed.at, seed.p
         else:
             p = np.asarray(seed)
         reversed_network = self.reverse(at, rule, wrt)
         result = reversed_network(p)
-        targets = self._targets(wrt)
+        targets = self._targets(wrt, listed(at) or self.network.outputs[:1])
         if len(targets) == 1 and (wrt is None or isinstance(wrt, str)) and wrt != "parameters":
             return result
         values = result if isinstance(result, tuple) else (result,)
@@ -238,7 +243,7 @@ class Tape:
     def compare(
         self,
         seeds: Seed | Sequence[Seed],
-        rules: Sequence[Rule | str] = ("salinet", "deconvnet", "desalinet"),
+        rules: Rule | str | Sequence[Rule | str] = ("salinet", "deconvnet", "desalinet"),
     ) -> dict[str, Any]:
         """The maps of several rules for the same seeds, all from this one forward run.
 
@@ -249,9 +254,10 @@ class Tape:
 
         """
         listed = [seeds] if isinstance(seeds, Seed) else list(seeds)
-        found = [rulebook.find(rule) for rule in rules]
+        named = [rules] if isinstance(rules, (Rule, str)) else rules
+        found = [rulebook.find(rule) for rule in named]
         if len({rule.name for rule in found}) < len(found):
-            raise InputError(f"Two rules of the same name: {', '.join(r.name for r in found)}.")
+            raise InputError(f"Two rules of one name: {'; '.join(r.name for r in found)}.")
         maps = {rule.name: [self.backward(seed, rule) for seed in listed] for rule in found}
         if isinstance(seeds, Seed):
             return {name: values[0] for name, values in maps.items()}
@@ -276,7 +282,7 @@ class Tape:
         top = self.network.value_name(at or self.network.outputs[0])
         return sum(
             call.kept.statistic.bits
-            for call in self._path([top], self._targets(None))
+            for call in self._path([top], list(self.network.inputs))
             if call.kept.statistic and rule.needs_statistic(call)
         )
 
@@ -312,11 +318,14 @@ class Tape:
         kept = call.kept
         return replace(call, kept=Kept(kept.statistic, kept.shapes, read))
 
-    def _targets(self, wrt: str | Sequence[str] | None) -> list[str]:
+    def _targets(self, wrt: str | Sequence[str] | None, tops: Sequence[str]) -> list[str]:
+        """Where signals are asked for; of "parameters" those that influence the tops."""
         if wrt is None:
             return list(self.network.inputs)
         if wrt == "parameters":
-            return self.network.parameter_names()
+            ends = [self.network.value_name(name) for name in tops]
+            below = {operand for node in self.network.needed(ends) for operand in node.operands}
+            return [name for name in self.network.parameter_names() if name in below]
         known = self.network.arrays
         return [n if n in known else self.network.value_name(n) for n in listed(wrt)]
 

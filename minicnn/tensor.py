@@ -154,6 +154,8 @@ class Tensor(Expression):
     ) -> None:
         """Set `grad` on every leaf that this tensor was computed from.
 
+        What stood there is replaced, not added to (torch adds).
+
         Parameters
         ----------
         gradient : array_like, optional

@@ -321,7 +321,7 @@ def test_all_unsupported_operators_are_listed_at_once_with_counts_and_places(tmp
     text = str(caught.value)
     for part in ("3 operator(s)", "Einsum x4 (at e0, e1, e2, ...)", "TopK x1 (at top)", "Reluu x1"):
         assert part in text
-    assert "Did you mean Relu" in text
+    assert "did you mean Relu" in text
 
 
 def test_an_operator_too_new_for_the_opset_is_said_to_be(tmp_path):
@@ -402,8 +402,8 @@ BAD_OPTIONS = {  # name: (options, words)
     "empty unit": (["--layer", "conv1", "--unit", ""], ["'max'"]),
     "class outside": (["--unit", "5"], ["Class 5 does not exist", "0 to 4"]),
     "negative class": (["--unit", "-1"], ["Class -1 does not exist"]),
-    "malformed class": (["--unit", "cat"], ["cat", "number of a class"]),
-    "place of a class": (["--unit", "1,2,3"], ["number of a class"]),
+    "malformed class": (["--unit", "cat"], ["cat", "is a class"]),
+    "place of a class": (["--unit", "1,2,3"], ["is a class"]),
     "suffix": (["--out", "a.xyz"], ["a.xyz", ".png"]),
     "no suffix": (["--out", "a"], ["no suffix", ".png"]),
     "no folder": (["--out", "not/there.png"], ["folder not does not exist"]),

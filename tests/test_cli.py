@@ -20,7 +20,7 @@ from minicnn.cli.app import app
 from minicnn.data import bundled_digits, bundled_model, photo
 
 ROOT = Path(__file__).resolve().parents[1]
-FAMILY = {"TTT", "TFT", "FFT", "FTT", "TTFF", "TFF", "FFF", "FTF"}
+FAMILY = {"DeSaliNet", "TFT", "FFT", "DeConvNet", "SaliNet", "TFF", "FFF", "FTF"}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_without_arguments_the_help_is_shown():
 
 def test_compare_writes_three_pictures_of_the_winning_class(folder):
     output = typed("compare", "plain.onnx", "photo.png")
-    look("compare.png")
+    look("plain_photo.png")
     for name in ("SaliNet", "DeConvNet", "DeSaliNet"):
         assert name in output
     network = minicnn.load("plain.onnx")
@@ -122,12 +122,12 @@ def test_preprocess_changes_what_the_network_sees(folder):
 def test_the_table_shows_the_numbers_of_the_maps(folder):
     output = typed("compare", "plain.onnx", "photo.png", "--rules", "ttff,ftt", "--save", "m.npz")
     saved = maps("m.npz")
-    assert set(saved) == {"image", "seed", "seed_at", "TTFF", "FTT"}
-    for name, code in [("SaliNet", "TTFF"), ("DeConvNet", "FTT")]:
+    assert set(saved) == {"image", "seed", "seed_at", "SaliNet", "DeConvNet"}
+    for name in ("SaliNet", "DeConvNet"):
         row = next(line for line in output.splitlines() if line.startswith(name))
-        assert f"{saved[code].min():.3g}" in row
-        assert f"{saved[code].max():.3g}" in row
-        assert f"{(saved[code] > 0).mean():.1%}" in row
+        assert f"{saved[name].min():.3g}" in row
+        assert f"{saved[name].max():.3g}" in row
+        assert f"{(saved[name] > 0).mean():.1%}" in row
 
 
 def test_saved_maps_are_what_the_tape_gives(folder):
@@ -142,18 +142,20 @@ def test_saved_maps_are_what_the_tape_gives(folder):
     seed = seeds.unit(tape, "conv2", (2, 1, 3))
     np.testing.assert_array_equal(saved["seed"], seed.p)
     assert str(saved["seed_at"]) == "conv2"
-    for code, name in [("TTFF", "salinet"), ("FTT", "deconvnet"), ("TTT", "desalinet")]:
-        assert saved[code].shape == (3, 16, 16)
-        np.testing.assert_allclose(saved[code], tape.backward(seed, name)[0], atol=1e-6)
+    for name in ("SaliNet", "DeConvNet", "DeSaliNet"):
+        assert saved[name].shape == (3, 16, 16)
+        np.testing.assert_allclose(saved[name], tape.backward(seed, name)[0], atol=1e-6)
 
 
 def test_all_rules_are_eight_without_lrn_and_sixteen_with_it(folder):
     typed("compare", "plain.onnx", "photo.png", "--rules", "all", "--save", "a.npz")
-    small = look("compare.png")
+    small = look("plain_photo_all.png")
     typed("compare", "lrn.onnx", "photo.png", "--rules", "ALL", "--save", "b.npz")
-    large = look("compare.png")
+    large = look("lrn_photo_ALL.png")
     assert set(maps("a.npz")) - {"image", "seed", "seed_at"} == FAMILY
-    assert set(maps("b.npz")) - {"image", "seed", "seed_at"} == set(rules.family_codes(True))
+    names = {rules.find(code).name for code in rules.family_codes(True)}
+    assert len(names) == 16
+    assert set(maps("b.npz")) - {"image", "seed", "seed_at"} == names
     assert large.shape[0] > 1.7 * small.shape[0]
     assert large.shape[1] == small.shape[1]
 
@@ -161,7 +163,7 @@ def test_all_rules_are_eight_without_lrn_and_sixteen_with_it(folder):
 def test_rules_go_by_code_name_and_alias_without_doubles(folder):
     words = ["--rules", " guided_backprop, ttt,FFF ,gradient", "--save", "m.npz"]
     typed("compare", "plain.onnx", "photo.png", *words)
-    assert list(maps("m.npz"))[3:] == ["TTT", "FFF", "TTFF"]
+    assert list(maps("m.npz"))[3:] == ["DeSaliNet", "FFF", "SaliNet"]
 
 
 def test_unit_is_a_class_where_no_layer_is_given(folder):
@@ -196,7 +198,7 @@ def test_a_network_without_classes_starts_at_a_unit(folder):
     output = typed("compare", "map.onnx", "photo.png")
     assert "top signal: relu1 unit" in output
     assert "%  " not in output.split("top signal")[0]
-    look("compare.png")
+    look("map_photo.png")
 
 
 def test_a_labelled_network_prints_its_labels(folder):
@@ -215,7 +217,7 @@ def test_display_changes_the_picture_and_not_the_maps(folder):
         typed("compare", "plain.onnx", "photo.png", "--display", display, "--out", "a.png",
               "--save", "m.npz")  # fmt: skip
         pictures.append(look("a.png"))
-        saved.append(maps("m.npz")["FTT"])
+        saved.append(maps("m.npz")["DeConvNet"])
     assert np.abs(pictures[0] - pictures[1]).max() > 10
     np.testing.assert_array_equal(*saved)
 
@@ -223,7 +225,7 @@ def test_display_changes_the_picture_and_not_the_maps(folder):
 def test_selectivity_prints_correlations_and_saves_three_maps_a_rule(folder):
     words = ["--selectivity", "--layer", "conv2", "--rules", "salinet,deconvnet"]
     output = typed("compare", "plain.onnx", "photo.png", *words, "--save", "m.npz")
-    look("compare.png")
+    look("plain_photo_conv2_selectivity.png")
     saved = maps("m.npz")
     for rule in ("SaliNet", "DeConvNet"):
         a, b = (saved[f"{rule} {name}"].ravel() for name in ("max", "random"))
@@ -364,7 +366,7 @@ def test_the_module_runs_as_a_program(folder):
     done = in_process("compare", "mnist", "digit_7", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    look("compare.png")
+    look("mnist_digit_7.png")
     assert "top signal: class 7" in done.stdout
 
 

@@ -6,14 +6,15 @@ Source: Mahendran and Vedaldi, "Salient Deconvolutional Networks", ECCV 2016, fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minicnn import rules as rulebook
 from minicnn.blocks import LRN
+from minicnn.errors import InputError
 from minicnn.network import Network
-from minicnn.rules import Rule
+from minicnn.rules import SALINET, Rule
 from minicnn.seeds import Seed
 from minicnn.tape import Tape
 
@@ -38,6 +39,9 @@ class Picture:
     values: np.ndarray
     bits: int
 
+    def __repr__(self) -> str:
+        return f"<Picture by {self.rule.name}: {self.low:.3g} .. {self.high:.3g}>"
+
     @property
     def low(self) -> float:
         """Smallest value."""
@@ -61,12 +65,15 @@ class Comparison:
     seed: Seed
     pictures: list[Picture]
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.seed.label}: {', '.join(self.arrays())}>"
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """Pictures by rule code, or name where a rule has none."""
-        return {picture.rule.code or picture.rule.name: picture.values for picture in self.pictures}
+        """The raw maps by rule name."""
+        return {picture.rule.name: picture.values for picture in self.pictures}
 
 
-def compare(tape: Tape, seed: Seed, rules: Sequence[Rule | str]) -> Comparison:
+def compare(tape: Tape, seed: Seed, rules: Rule | str | Sequence[Rule | str]) -> Comparison:
     """The pictures of several rules for one seed.
 
     Parameters
@@ -83,7 +90,8 @@ def compare(tape: Tape, seed: Seed, rules: Sequence[Rule | str]) -> Comparison:
     Comparison
 
     """
-    found = [rulebook.find(rule) for rule in rules]
+    named = [rules] if isinstance(rules, (Rule, str)) else rules
+    found = [rulebook.find(rule) for rule in named]
     maps = tape.compare(seed, found)
     return Comparison(
         seed, [Picture(rule, maps[rule.name][0], tape.bits(rule, seed.at)) for rule in found]
@@ -95,13 +103,17 @@ def reported_rules(text: str, network: Network) -> list[Rule]:
 
     The family has eight members, sixteen where the network has LRN.
     """
-    if text.strip().lower() != "all":
-        found = [rulebook.find(part) for part in text.split(",") if part.strip()]
-        return list({rule.name: rule for rule in found}.values())
     lrn = any(isinstance(node.block, LRN) for node in network.nodes)
-    codes = rulebook.family_codes(lrn)
-    # without LRN the fourth letter has no effect, and TTF is SaliNet itself
-    return [rulebook.find("salinet" if c == ("TTFF" if lrn else "TTF") else c) for c in codes]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if "all" in [part.lower() for part in parts]:
+        if len(parts) > 1:
+            raise InputError(f"'all' is the whole family and stands alone; got {text!r}.")
+        parts = rulebook.family_codes(lrn)
+    found = [rulebook.find(part) for part in parts]
+    if not lrn:  # the fourth letter has no effect, and TTF is SaliNet itself
+        found = [SALINET if rule.code[:3] == "TTF" else rule for rule in found]
+        found = [replace(rule, code=rule.code[:3]) for rule in found]
+    return list({rule.code: rule for rule in found}.values())
 
 
 def top_classes(tape: Tape, most: int = 5) -> list[tuple[int, str, float]]:

@@ -81,6 +81,10 @@ class Kept:
     def __getitem__(self, index: int) -> Any:
         return self._read(index)
 
+    def __repr__(self) -> str:
+        bits = f"{self.statistic.bits:,} bits" if self.statistic else "no bits"
+        return f"<Kept: {bits}, operands of shapes {list(self.shapes)}>"
+
     @property
     def output(self) -> Any:
         """The output's value."""

@@ -53,7 +53,7 @@ class _Convolution(Block):
         rank = self.window.rank
         if len(shape) != rank + 2:
             raise ShapeError(
-                f"{self.kind} with a {rank}-D kernel needs a {name} of {rank + 2} axes "
+                f"{self.kind} with a {rank}-D kernel: its {name} needs {rank + 2} axes "
                 f"(batch, channels, {rank} spatial); it got shape {shape}."
             )
 

@@ -11,17 +11,28 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point: errors for people become one paragraph and exit code 2."""
+    """Entry point: errors for people become one paragraph and exit code 2.
+
+    --debug may stand anywhere; with it the traceback is shown.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     from minicnn.cli.app import app
 
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
-        except (MiniCNNError, MemoryError) as error:
-            if "--debug" in sys.argv:
+        except (MiniCNNError, MemoryError, OSError) as error:
+            if debug:
                 raise
-            short = isinstance(error, MemoryError)
-            text = "This needs more memory than there is; give a smaller photo." if short else error
-            print(f"Error: {text}", file=sys.stderr)
+            print(f"Error: {_in_words(error)}", file=sys.stderr)
             sys.exit(2)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "This needs more memory than there is; give a smaller photo."
+    if isinstance(error, OSError):
+        return f"The output cannot be written: {error.strerror or error}."
+    return str(error)

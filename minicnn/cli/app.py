@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,7 @@ __all__ = [
     "app",
     "open_model",
     "open_photo",
+    "program",
     "show_top",
     "warn_if_assumed",
 ]
@@ -52,7 +55,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of errors; may stand anywhere.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -63,6 +68,14 @@ def common(
 def open_model(model: str, preprocess: str | None = None) -> Network:
     """The network of a file or of a bundled name."""
     return load(bundled_path(model), preprocess=preprocess)
+
+
+def program() -> str:
+    """How the user can call this program again: by its name, or by the path just used."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m minicnn"
+    return "minicnn" if shutil.which("minicnn") else str(called)
 
 
 def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +94,11 @@ def warn_if_assumed(network: Network) -> None:
 def show_top(tape: Tape, most: int = 5) -> None:
     """Print the strongest classes."""
     rows = [
-        [f"{share:.2%}", name, "" if name == str(number) else f"(class {number})"]
+        [
+            f"{share:.2%}" if share >= 0.0001 else "< 0.01%",
+            name,
+            "" if name == str(number) else f"(class {number})",
+        ]
         for number, name, share in top_classes(tape, most)
     ]
     print(columns(rows, right=(0,)))
@@ -92,4 +109,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import compare, demo, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import compare, demo, summary, trace  # noqa: E402, F401  (commands enter themselves)

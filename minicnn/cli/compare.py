@@ -22,12 +22,10 @@ from minicnn.cli.app import (
     warn_if_assumed,
 )
 from minicnn.drawing import table
-from minicnn.errors import InputError, nearest
-from minicnn.figures.save import check_format
+from minicnn.errors import InputError, OutputError, nearest
 from minicnn.files import atomic_path, check_writable
-from minicnn.look.trace import default_seed
-from minicnn.seeds import Seed, logit, parse
-from minicnn.tape import Tape
+from minicnn.network import Network
+from minicnn.seeds import choose
 
 
 @app.command("compare")
@@ -38,7 +36,11 @@ def command(
         str | None, typer.Option(help="Where to start: a layer's name. Default: the class scores.")
     ] = None,
     unit: Annotated[
-        str, typer.Option(help="max, a channel (its strongest unit), or channel,row,column.")
+        str,
+        typer.Option(
+            help="max, a channel (its strongest unit), or channel,row,column; without --layer a "
+            "class, by number or name."
+        ),
     ] = "max",
     rules: Annotated[
         str,
@@ -47,7 +49,9 @@ def command(
     display: Annotated[
         str, typer.Option(help="sigmoid (the authors' contrast) or symmetric (plain scaling).")
     ] = "sigmoid",
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("compare.png"),
+    out: Annotated[
+        Path | None, typer.Option(help="The picture to write. Default: named after its subject.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Also write the raw maps to this .npz file.")
     ] = None,
@@ -55,34 +59,38 @@ def command(
         bool,
         typer.Option(
             "--selectivity",
-            help="Instead: how far do pictures depend on the neuron? Strongest, random and noise.",
+            help="Instead: how far do pictures depend on the neuron at the centre of the layer's "
+            "map? Strongest, random and noise.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the random neuron and the noise.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="With --selectivity: of the random neuron and the noise.")
+    ] = None,
     preprocess: PreprocessName = None,
 ) -> None:
     """Compare what SaliNet, DeConvNet, DeSaliNet and their family show for one unit."""
     if display not in figures.DISPLAYS:
         raise InputError(f"There is no display {display!r}. {nearest(display, figures.DISPLAYS)}")
-    check_format(out)
-    for path in (out, save):
-        if path is not None:
-            check_writable(path)
+    if selective and unit != "max":
+        raise InputError("--selectivity picks its own units; leave --unit out.")
+    if seed is not None and not selective:
+        raise InputError("--seed belongs to --selectivity; nothing else is random.")
     network = open_model(model, preprocess)
+    at = None if layer is None else network.value_name(layer)
+    out = out or _default_name(network, photo, at, "selectivity" if selective else rules)
+    _check_outputs(out, save)
     chosen = reported_rules(rules, network)
     if not chosen:
         raise InputError("--rules names no rule: give salinet, deconvnet, TTF, ..., or all.")
+    warn_if_assumed(network)
     x, seen = open_photo(photo, network)
     tape = network.record(x, rules=chosen)
-    if network.classifies:
-        warn_if_assumed(network)
-        show_top(tape)
-    top = _seed(tape, layer, unit)
-    title = f"{network.name}: {top.label}"
+    top = choose(tape, at, unit)
     if selective:
-        found = [selectivity(tape, top.at, rule, seed) for rule in chosen]
-        _print_selectivity(found)
-        figure = figures.selectivity_figure(seen, found, f"{network.name}: {top.at}", display)
+        found = [selectivity(tape, top.at, rule, seed or 0) for rule in chosen]
+        text = _selectivity_table(found)
+        title = f"{network.name}: {top.at}" + (" at the map's centre" if x.ndim == 4 else "")
+        figure = figures.selectivity_figure(seen, found, title, display)
         arrays = {
             f"{one.rule} {name}": values
             for one in found
@@ -90,46 +98,50 @@ def command(
         }
     else:
         comparison = compare(tape, top, chosen)
-        _print_comparison(comparison, float(tape[top.at][(0, *top.index)]))
+        text = _comparison_table(comparison, float(tape[top.at][(0, *top.index)]))
         draw = figures.family_figure if rules.strip().lower() == "all" else _one_row
-        figure = draw(seen, comparison, title, display)
+        figure = draw(seen, comparison, f"{network.name}: {top.label}", display)
         arrays = comparison.arrays()
     figures.save(figure, out)
-    print(f"picture: {shown_path(out)}")
     if save is not None:
         with atomic_path(save) as temporary, temporary.open("wb") as file:
             facts: dict[str, Any] = {"image": x, "seed": top.p, "seed_at": top.at, **arrays}
             np.savez_compressed(file, **facts)
+    if network.classifies:
+        show_top(tape)
+    print(text)
+    print(f"picture: {shown_path(out)}")
+    if save is not None:
         print(f"maps: {shown_path(save)}")
 
 
-def _seed(tape: Tape, layer: str | None, unit: str) -> Seed:
-    """The seed that the options mean; a class where no layer is given and the net classifies."""
-    if layer is None and tape.network.classifies:
-        return logit(tape) if unit == "max" else parse_class(tape, unit)
-    if layer is None and unit == "max":
-        return default_seed(tape)
-    return parse(tape, layer or tape.network.outputs[0], unit)
+def _default_name(network: Network, photo: str, at: str | None, what: str) -> Path:
+    """model_photo_layer_rules.png, from what can stand in a file name."""
+    classic = what == "salinet,deconvnet,desalinet"
+    parts = [network.name, Path(photo).stem, at or "", "" if classic else what]
+    text = "_".join(part for part in parts if part)
+    return Path("".join(c if c.isalnum() or c in "._-" else "-" for c in text) + ".png")
 
 
-def parse_class(tape: Tape, text: str) -> Seed:
-    """A class by its number."""
-    try:
-        return logit(tape, int(text))
-    except ValueError:
-        raise InputError(
-            f"--unit {text} without --layer: give the number of a class, or name a layer."
-        ) from None
+def _check_outputs(out: Path, save: Path | None) -> None:
+    """Refuse what cannot be written, before any work."""
+    figures.check_format(out)
+    check_writable(out)
+    if save is None:
+        return
+    if save.suffix.lower() != ".npz":
+        raise OutputError(f"Cannot write maps to {save}: the name must end in .npz.")
+    check_writable(save)
 
 
 def _one_row(seen: np.ndarray, comparison: Comparison, title: str, display: str) -> figures.Figure:
     return figures.comparison_figure(seen, [comparison], title, display)
 
 
-def _print_comparison(comparison: Comparison, activation: float) -> None:
-    print(f"top signal: {comparison.seed.label} (activation {activation:.3g})")
+def _comparison_table(comparison: Comparison, activation: float) -> str:
+    lines = [f"top signal: {comparison.seed.label} (activation {activation:.3g})"]
     if activation == 0:
-        print("This unit is silent for this photo: rules that use the masks show nothing.")
+        lines.append("This unit is silent for this photo: rules that use masks may show nothing.")
     header = ["rule", "code", "p at a ReLU becomes", "min", "max", "positive", "bits used"]
     rows = [
         [
@@ -143,14 +155,14 @@ def _print_comparison(comparison: Comparison, activation: float) -> None:
         ]
         for picture in comparison.pictures
     ]
-    print(table(header, rows, right=(3, 4, 5, 6)))
+    return "\n".join([*lines, table(header, rows, right=(3, 4, 5, 6))])
 
 
-def _print_selectivity(found: list[Selectivity]) -> None:
-    print("correlation of the pictures of the strongest neuron, a random one, and noise")
+def _selectivity_table(found: list[Selectivity]) -> str:
     rows = [
         [one.rule, f"{one.max_random:.3f}", f"{one.max_noise:.3f}", f"{one.random_noise:.3f}"]
         for one in found
     ]
     header = ["rule", "max ~ random", "max ~ noise", "random ~ noise"]
-    print(table(header, rows, right=(1, 2, 3)))
+    head = "correlation of the pictures of the strongest neuron, a random one, and noise"
+    return f"{head}\n{table(header, rows, right=(1, 2, 3))}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Annotated
 
 import numpy as np
@@ -19,11 +21,11 @@ from minicnn.drawing import count, table, times
 from minicnn.look import Trace, TraceRow, trace
 from minicnn.look.trace import Range
 from minicnn.rules import find
-from minicnn.seeds import parse
+from minicnn.seeds import choose
 
 HEADER = (
-    "forward", "block", "output", "params", "FLOPs", "kept", "of", "Jacobian", "min", "max", "pos",
-    "ms", "|", "transposed", "min", "max", "pos", "ms",
+    "forward", "block", "output", "params", "FLOPs", "kept B", "of B", "Jacobian",
+    "min", "max", "pos", "ms", "|", "transposed", "min", "max", "pos", "ms",
 )  # fmt: skip
 RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
 
@@ -32,13 +34,19 @@ RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
 def command(
     model: Model,
     photo: Annotated[
-        str | None, typer.Argument(help="An image file; without one, seeded noise is sent through.")
+        str | None,
+        typer.Argument(
+            help="An image file, or a bundled digit such as 'digit_4'; without one, seeded noise "
+            "is sent through."
+        ),
     ] = None,
     rule: Annotated[str, typer.Option(help="How to reverse: a rule's name or code.")] = "salinet",
     layer: Annotated[
         str | None, typer.Option(help="Where to start back. Default: the winning class.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="max, c, or c,i,j.")] = "max",
+    unit: Annotated[
+        str, typer.Option(help="max, c, or c,i,j; without --layer a class, by number or name.")
+    ] = "max",
     preprocess: PreprocessName = None,
 ) -> None:
     """Print each block and its transposed block: what it costs, what went through it."""
@@ -53,9 +61,8 @@ def command(
         warn_if_assumed(network)
         x, _ = open_photo(photo, network)
         source = photo
-    seed = None
-    if layer is not None or unit != "max":
-        seed = parse(network.record(x), layer or network.logits, unit)
+    at = None if layer is None else network.value_name(layer)
+    seed = None if at is None and unit == "max" else choose(network.record(x), at, unit)
     found = trace(network, x, chosen, seed)
     print(f"{network.name}  input {source}  {'x'.join(map(str, x.shape))}")
     print(f"back: {found.rule} from {found.seed}\n")
@@ -64,11 +71,14 @@ def command(
 
 def _print(found: Trace) -> None:
     rows = [*(_cells(row) for row in found.rows), _totals(found)]
-    print(table(HEADER, rows, right=RIGHT))
+    text = table(HEADER, rows, right=RIGHT)
+    if sys.stdout.isatty() and len(text.splitlines()[0]) > shutil.get_terminal_size().columns:
+        print("(This table is wider than the terminal: pipe it into less -S.)\n")
+    print(text)
     print(
-        "\nkept: bytes that the transpose needs, of the activation's bytes. Jacobian: elements of "
-        "the matrix that\nis never formed. pos: fraction above zero. transposed: what ran on the "
-        "way back; '=' passes p on unchanged.\n(A wide table: pipe it into less -S.)"
+        "\nkept B: bytes that the transpose needs, of the activation's bytes. Jacobian: elements "
+        "of the matrix\nthat is never formed. pos: fraction above zero. transposed: what ran on "
+        "the way back; '=' passes p on."
     )
 
 

@@ -29,10 +29,10 @@ def bundled_digits() -> list[Path]:
 def bundled_path(name: str) -> Path:
     """A file by path, or a bundled one by its bare name ("mnist", "digit_7").
 
-    A file of that name in the current folder comes first.
+    A file of that name in the current folder comes first; a folder does not.
     """
     path = Path(name)
-    if not path.exists() and path.name == name and not path.suffix:
+    if not path.is_file() and path.name == name and not path.suffix:
         for own in (bundled_model(), *bundled_digits()):
             if own.stem == name:
                 return own

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from minicnn.data.bundled import bundled_digits
 from minicnn.errors import ImageError, InputError
 from minicnn.preprocess import Preprocess, preset
 
@@ -32,7 +33,10 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
     """
     path = Path(path)
     if not path.exists():
-        raise ImageError(f"There is no file {path}. Give the path of a photo.")
+        raise ImageError(
+            f"There is no file {path}. Give the path of a photo, or the name of a bundled one: "
+            f"{', '.join(digit.stem for digit in bundled_digits())}."
+        )
     if path.is_dir():
         raise ImageError(f"{path} is a folder. Give the path of a photo in it.")
     try:

@@ -4,12 +4,13 @@ from matplotlib.figure import Figure
 
 from minicnn.figures.display import DISPLAYS, Display, sigmoid, symmetric
 from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
-from minicnn.figures.save import save
+from minicnn.figures.save import check_format, save
 
 __all__ = [
     "DISPLAYS",
     "Display",
     "Figure",
+    "check_format",
     "comparison_figure",
     "family_figure",
     "save",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,15 +19,13 @@ Box = tuple[int, int, int, int]  # top, left, bottom, right
 CELL = 2.7  # inches
 
 
-def support_box(pictures: Sequence[np.ndarray], margin: int = 2) -> Box | None:
-    """The rectangle outside of which all maps are zero: what the unit sees of the photo.
+def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
+    """The rectangle outside of which all maps drawn are zero.
 
     Parameters
     ----------
     pictures : sequence of numpy.ndarray, shape (C, H, W)
         Raw maps of the same size.
-    margin : int
-        Pixels added on each side.
 
     Returns
     -------
@@ -38,9 +37,7 @@ def support_box(pictures: Sequence[np.ndarray], margin: int = 2) -> Box | None:
     rows, columns = np.flatnonzero(live.any(axis=1)), np.flatnonzero(live.any(axis=0))
     if not len(rows):
         return None
-    height, width = live.shape
-    top, bottom = max(0, rows[0] - margin), min(height, rows[-1] + 1 + margin)
-    left, right = max(0, columns[0] - margin), min(width, columns[-1] + 1 + margin)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     if _share((top, left, bottom, right), live.shape) > 0.9:
         return None
     return int(top), int(left), int(bottom), int(right)
@@ -58,15 +55,21 @@ def _is_small(box: Box, size: tuple[int, ...]) -> bool:
 
 
 def comparison_figure(
-    photo: np.ndarray, comparisons: Sequence[Comparison], title: str, display: str = "sigmoid"
+    photo: np.ndarray,
+    comparisons: Comparison | Sequence[Comparison],
+    title: str,
+    display: str = "sigmoid",
 ) -> Figure:
     """The photo and one picture a rule; one row a seed.
+
+    Where all maps of a seed are zero but in a small box, they are zoomed to it, and that part of
+    the photo stands beside the photo.
 
     Parameters
     ----------
     photo : numpy.ndarray, shape (H, W, 3)
         RGB in 0..1, as the network sees it.
-    comparisons : sequence of Comparison
+    comparisons : Comparison or sequence of Comparison
         All with the same rules.
     title : str
         Above all.
@@ -78,12 +81,17 @@ def comparison_figure(
     matplotlib.figure.Figure
 
     """
-    columns = 1 + len(comparisons[0].pictures)
-    figure, axes = _grid(len(comparisons), columns, title)
-    for row, comparison in zip(axes, comparisons, strict=True):
-        box = _show_photo(row[0], photo, comparison)
-        for axis, picture in zip(row[1:], comparison.pictures, strict=True):
-            _show_picture(axis, picture, display, box)
+    listed = [comparisons] if isinstance(comparisons, Comparison) else list(comparisons)
+    boxes = [support_box([picture.values for picture in one.pictures]) for one in listed]
+    zooms = [box if box and _is_small(box, photo.shape) else None for box in boxes]
+    first = 2 if any(zooms) else 1
+    figure, axes = _grid(len(listed), first + len(listed[0].pictures), title)
+    for row, one, box, zoom in zip(axes, listed, boxes, zooms, strict=True):
+        _show_photo(row[0], photo, one, box)
+        if first == 2:
+            _show_part(row[1], photo, zoom)
+        for axis, picture in zip(row[first:], one.pictures, strict=True):
+            _show_picture(axis, picture, display, zoom)
     return figure
 
 
@@ -97,19 +105,21 @@ def family_figure(
     """
     rows = len(comparison.pictures) // 4
     figure, axes = _grid(rows, 5, title)
-    box = _show_photo(axes[0][0], photo, comparison)
-    known = ["mask + switches", "mask", "neither", "switches"]
+    box = support_box([picture.values for picture in comparison.pictures])
+    zoom = box if box and _is_small(box, photo.shape) else None
+    _show_photo(axes[0][0], photo, comparison, box)
+    _show_part(axes[1][0], photo, zoom)
+    known = ["mask and switches", "mask, no switches", "no mask, no switches", "switches, no mask"]
     for r in range(rows):
         way = "backward ReLU" if r % 2 == 0 else "no backward ReLU"
         lrn = "" if rows == 2 else ("\nLRN as identity" if r < 2 else "\nLRN transposed")
-        if r > 0:
+        if r > 1:
             axes[r][0].axis("off")
         for c in range(4):
             picture = comparison.pictures[4 * r + c]
-            _show_picture(axes[r][c + 1], picture, display, box)
+            _show_picture(axes[r][c + 1], picture, display, zoom)
             head = f"{known[c]}\n" if r == 0 else ""
-            name = picture.rule.name
-            code = picture.rule.code if rows > 2 else picture.rule.code[:3]
+            name, code = picture.rule.name, picture.rule.code
             full = name if name == code else f"{name} ({code})"
             axes[r][c + 1].set_title(head + full, fontsize=11)
         axes[r][1].set_ylabel(way + lrn, fontsize=10)
@@ -121,14 +131,17 @@ def selectivity_figure(
 ) -> Figure:
     """For each rule the pictures of the strongest neuron, a random one and noise."""
     figure, axes = _grid(len(found), 4, title)
-    for row, one in zip(axes, found, strict=True):
-        _show(row[0], photo)
-        row[0].set_title("image", fontsize=11)
-        row[0].set_ylabel(one.rule, fontsize=11)
+    for r, (row, one) in enumerate(zip(axes, found, strict=True)):
+        if r == 0:
+            _show(row[0], photo)
+            row[0].set_title("image", fontsize=11)
+        else:
+            row[0].axis("off")
+        row[1].set_ylabel(one.rule, fontsize=11)
         captions = [
-            "",
-            f"correlation with max: {one.max_random:.2f}",
-            f"correlation with max: {one.max_noise:.2f}",
+            one.seeds[0].label,
+            f"{one.seeds[1].label}\ncorrelation with max: {one.max_random:.2f}",
+            f"{one.seeds[2].label}\ncorrelation with max: {one.max_noise:.2f}",
         ]
         names = ["max neuron", "random neuron", "random noise"]
         for axis, name, values, caption in zip(row[1:], names, one.pictures, captions, strict=True):
@@ -152,42 +165,45 @@ def _show(axis: Axes, image: np.ndarray) -> None:
     axis.imshow(image, interpolation="nearest", vmin=0, vmax=1)
 
 
-def _show_photo(axis: Axes, photo: np.ndarray, comparison: Comparison) -> Box | None:
-    """The photo, with a box around what the unit sees."""
+def _show_photo(axis: Axes, photo: np.ndarray, comparison: Comparison, box: Box | None) -> None:
+    """The photo, with a box around the part where the maps are not zero."""
     _show(axis, photo)
-    box = support_box([picture.values for picture in comparison.pictures])
-    label = comparison.seed.label
-    if box is not None and _is_small(box, photo.shape):
-        label += " (pictures zoomed to the box)"
     axis.set_title("image", fontsize=11)
-    axis.set_xlabel(_folded(label), fontsize=9)
+    axis.set_xlabel(_folded(comparison.seed.label), fontsize=9)
     if box is not None:
         top, left, bottom, right = box
         xs = [left - 0.5, right - 0.5, right - 0.5, left - 0.5, left - 0.5]
         ys = [top - 0.5, top - 0.5, bottom - 0.5, bottom - 0.5, top - 0.5]
         axis.plot(xs, ys, color="#ff3030", linewidth=1.5)
-    return box
 
 
-def _show_picture(axis: Axes, picture: Picture, display: str, box: Box | None) -> None:
+def _show_part(axis: Axes, photo: np.ndarray, zoom: Box | None) -> None:
+    """The photo's part to which maps are zoomed, or nothing."""
+    if zoom is None:
+        axis.axis("off")
+        return
+    top, left, bottom, right = zoom
+    _show(axis, photo[top:bottom, left:right])
+    axis.set_title("the box", fontsize=11)
+    axis.set_xlabel(f"rows {top}-{bottom - 1}, columns {left}-{right - 1}", fontsize=9)
+
+
+def _show_picture(axis: Axes, picture: Picture, display: str, zoom: Box | None) -> None:
     image = DISPLAYS[display](picture.values)
-    if box is not None and _is_small(box, image.shape):
-        top, left, bottom, right = box
+    positive = f"positive {picture.positive:.0%}"
+    if zoom is not None:
+        top, left, bottom, right = zoom
         image = image[top:bottom, left:right]
+        inside = picture.values[:, top:bottom, left:right]
+        positive = f"positive {(inside > 0).mean():.0%} of the box"
     _show(axis, image)
     axis.set_title(picture.rule.name, fontsize=11)
     axis.set_xlabel(
-        f"{picture.rule.formula}\nmin {picture.low:.3g}  max {picture.high:.3g}\n"
-        f"positive {picture.positive:.0%}",
+        f"{picture.rule.formula}\nmin {picture.low:.3g}  max {picture.high:.3g}\n{positive}",
         fontsize=9,
     )
 
 
 def _folded(text: str, width: int = 26) -> str:
     """A caption in lines of about `width` characters."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False))

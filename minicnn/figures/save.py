@@ -27,8 +27,9 @@ def check_format(path: str | os.PathLike[str]) -> None:
     known = FigureCanvasAgg.get_supported_filetypes()
     if suffix not in known:
         raise OutputError(
-            f"Cannot write {os.fspath(path)}: {suffix or 'no suffix'} is not a kind of picture. "
-            f"Use .png, .pdf or .svg."
+            f"Cannot write {os.fspath(path)}: "
+            + (f".{suffix} is not a kind of picture" if suffix else "the name has no suffix")
+            + ". Use .png, .pdf or .svg."
         )
 
 

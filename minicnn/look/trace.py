@@ -14,10 +14,9 @@ import numpy as np
 
 from minicnn.network import Network
 from minicnn.rules import Rule
-from minicnn.seeds import Seed, logit, max_unit
-from minicnn.tape import Tape
+from minicnn.seeds import Seed, default
 
-__all__ = ["Range", "Trace", "TraceRow", "default_seed", "trace"]
+__all__ = ["Range", "Trace", "TraceRow", "trace"]
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,6 @@ class Trace:
     rows: list[TraceRow]
 
 
-def default_seed(tape: Tape) -> Seed:
-    """The winning class where the network classifies, else the strongest unit of its output."""
-    network = tape.network
-    return logit(tape) if network.classifies else max_unit(tape, network.outputs[0])
-
-
 def trace(
     network: Network, x: np.ndarray, rule: Rule | str = "salinet", seed: Seed | None = None
 ) -> Trace:
@@ -117,7 +110,7 @@ def trace(
     rule : Rule or str
         How to reverse it.
     seed : Seed, optional
-        What to send back; see `default_seed`.
+        What to send back; see `seeds.default`.
 
     Returns
     -------
@@ -125,7 +118,7 @@ def trace(
 
     """
     tape = network.record(x, keep="all")
-    seed = seed or default_seed(tape)
+    seed = seed or default(tape)
     reversed_network = tape.reverse(seed.at, rule)
     back: dict[str, list[tuple[str, float]]] = {}
     ranges: dict[str, Range] = {"p": Range.of(seed.p)}

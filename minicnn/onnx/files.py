@@ -30,7 +30,10 @@ def open_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """
     path = Path(path)
     if not path.exists():
-        raise ModelFileError(f"There is no file {path}. Give the path of an ONNX model.")
+        raise ModelFileError(
+            f"There is no file {path}. Give the path of an ONNX model (on the command line also "
+            f"'mnist', the bundled one)."
+        )
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder. Give the path of an ONNX model in it.")
     if path.stat().st_size == 0:

@@ -101,6 +101,12 @@ def load(
         )
     chosen, source = _preprocess(preprocess, metadata, inputs)
     metadata["minicnn.preprocess.source"] = source
+    channels = next(iter(inputs.values()), (None, None))[1:2]
+    if chosen is not None and channels not in ((None,), (), (chosen.channels,)):
+        raise InputError(
+            f"{where} takes {channels[0]} channel(s); this preprocessing gives {chosen.channels}. "
+            f"Give a Preprocess with as many means and deviations."
+        )
     network = network.derived(preprocess=chosen, metadata=metadata)
     return network.derived(labels=_labels(labels, metadata, network, where))
 

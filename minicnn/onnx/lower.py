@@ -128,10 +128,11 @@ class Lowering:
             full = f"{domain}.{name}" if domain else name
             shown = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
             why = registry.why_not(name, domain, self.opset)
-            lines.append(f"{full} x{len(places)} (at {shown}){'; ' + why if why else ''}")
+            lines.append(f"{full} x{len(places)} (at {shown}{'; ' + why if why else ''})")
         raise UnsupportedOperatorError(
             f"{self.where} (opset {self.opset}) uses {len(missing)} operator(s) that minicnn does "
-            f"not read: {'; '.join(lines)}. Export the network without them, or cut it before them."
+            f"not read: {', '.join(lines)}. Export the network without them, or cut the file "
+            f"before them (onnx.utils.extract_model)."
         )
 
     def add(self, block: Block, operands: Sequence[Constant | Value], name: str) -> Any:

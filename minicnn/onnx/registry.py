@@ -9,10 +9,9 @@ change what an operator means have an entry.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
-
-from minicnn.errors import nearest
 
 __all__ = [
     "NEWEST_OPSET",
@@ -61,5 +60,5 @@ def why_not(name: str, domain: str, opset: int) -> str:
         return f"the domain {domain} is not part of ONNX proper"
     if name in _TABLE:
         return f"read from opset {_TABLE[name][0][0]} on, not at {opset}"
-    hint = nearest(name, _TABLE)
-    return hint if hint.startswith("Did") else ""
+    close = difflib.get_close_matches(name, _TABLE, 1, cutoff=0.8)
+    return f"did you mean {close[0]}?" if close else ""
