@@ -12,14 +12,14 @@ differentiated again), on symbols it draws the reversed network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from minicnn.blocks import Add, Block, Kept, Piece
 from minicnn.errors import NotDifferentiableError
 
-__all__ = ["Call", "Reversal", "own_transpose", "pull_back", "reaches"]
+__all__ = ["Call", "Checked", "Reversal", "own_transpose", "pull_back", "reaches"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,14 @@ class Call:
 
 Reversal = Callable[[Call, int], Callable[[Any], Any]]
 """Gives the map that stands in for the transpose of a call with respect to an operand."""
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A reversal that wants to see all calls before it starts, as rules do."""
+
+    def check(self, calls: Sequence[Call], active: Container[Any]) -> None:
+        """Warn or refuse."""
 
 
 def own_transpose(call: Call, wrt: int) -> Callable[[Any], Any]:

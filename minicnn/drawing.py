@@ -75,7 +75,8 @@ def rows(network: Network) -> list[list[str]]:
     counted: set[str] = set()
     result = []
     for node in network.nodes:
-        parameters = [o for o in node.operands if o in network.arrays and o not in counted]
+        own = network.arrays.keys() - network.constants
+        parameters = [o for o in node.operands if o in own and o not in counted]
         counted.update(parameters)
         operand_shapes = [
             network.arrays[o].shape if o in network.arrays else shapes[o] for o in node.operands
@@ -100,7 +101,7 @@ def summary(network: Network) -> Text:
     """The table of `rows` with a title and totals."""
     shapes = network.infer_shapes()
     inputs = ", ".join(f"{name} {times(shapes[name])}" for name in network.inputs)
-    total = sum(array.size for array in network.arrays.values())
+    total = sum(array.size for array in network.state_dict().values())
     work = sum(
         node.block.flops(
             *(network.arrays[o].shape if o in network.arrays else shapes[o] for o in node.operands)

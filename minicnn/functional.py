@@ -65,16 +65,14 @@ def window(
 ) -> Window:
     """A sliding window from torch-like arguments; `padding` may also have two numbers an axis."""
 
-    def each(name: str, value: Ints) -> tuple[int, ...]:
-        numbers = (int(value),) * rank if isinstance(value, (int, np.integer)) else tuple(value)
-        if len(numbers) != rank:
-            raise InputError(f"{name} needs 1 or {rank} numbers; it got {value}.")
-        return tuple(int(n) for n in numbers)
+    def each(name: str, value: Ints, most: int = 1) -> tuple[int, ...]:
+        numbers = np.atleast_1d(value)
+        if numbers.dtype.kind not in "iu" or numbers.shape not in {(1,), (rank,), (most * rank,)}:
+            raise InputError(f"{name} needs 1 or {rank} numbers, whole ones; it got {value!r}.")
+        return tuple(int(n) for n in np.broadcast_to(numbers, max(rank, len(numbers))))
 
-    if isinstance(padding, Sequence) and len(padding) == 2 * rank:
-        pads = tuple(int(n) for n in padding)
-    else:
-        pads = each("padding", padding) * 2
+    pads = each("padding", padding, most=2)
+    pads = pads if len(pads) == 2 * rank else pads * 2
     made = Window(
         each("kernel_size", kernel), each("stride", stride), pads, each("dilation", dilation),
         ceil_mode,
@@ -324,6 +322,8 @@ def batch_norm(
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: int) -> Any:
     """Drop each value with probability p and scale the others by 1 / (1 - p); seeded."""
+    if not 0 <= p <= 1:
+        raise InputError(f"dropout needs a probability from 0 to 1; it got p={p}.")
     return B.Dropout(p, seed)(input) if training and p > 0 else B.Identity()(input)
 
 
@@ -354,13 +354,15 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
 
 def split(tensor: Any, split_size_or_sections: Ints, dim: int = 0) -> list[Any]:
     """Cut a tensor along an axis into parts of the given length, or of the given lengths."""
+    if not -len(tensor.shape) <= dim < len(tensor.shape):
+        raise ShapeError(f"Cannot split axis {dim} of a tensor of shape {tensor.shape}.")
     axis = dim % len(tensor.shape)
     total, sizes = tensor.shape[axis], split_size_or_sections
     if isinstance(sizes, (int, np.integer)):
         if sizes < 1:
             raise InputError(f"split needs a length of 1 or more; it got {sizes}.")
         sizes = [min(int(sizes), total - start) for start in range(0, total, int(sizes))]
-    if sum(sizes) != total:
+    if sum(sizes) != total or min(sizes) < 0:
         raise ShapeError(f"Cannot split axis {dim} of length {total} into {list(sizes)}.")
     starts = np.cumsum([0, *sizes]).tolist()
     return [B.Slice((slice(None),) * axis + (slice(a, b),))(tensor) for a, b in pairwise(starts)]

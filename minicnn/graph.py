@@ -73,10 +73,11 @@ class Builder:
         self.dtype = dtype
         self.nodes: list[Node] = []
         self.arrays: dict[str, np.ndarray] = {}
+        self.constants: set[str] = set()  # names in arrays that are not known ones
         self._names_of = {id(array): name for name, array in known.items()}
         self._known = known  # keeps the arrays alive, so that their ids stay theirs
         self._prefix = "value"
-        self._taken: set[str] = set()
+        self._taken: set[str] = set(known)
 
     def symbol(self, name: str, shape: Shape) -> Symbol:
         """A new input."""
@@ -117,6 +118,7 @@ class Builder:
         if name is None:
             name = self._free(f"{self._prefix}.kept")
             self._names_of[id(array)] = name
+            self.constants.add(name)
         self.arrays[name] = array
         return name
 

@@ -70,21 +70,21 @@ class Network(Structure):
             values: Mapping[str, Any] = self._run_tensors(inputs)
         else:
             values = self.values(self._named_inputs(inputs), self.outputs)
-        result = tuple(values[name] for name in self.outputs)
+        result = tuple(_own(values[name], inputs) for name in self.outputs)
         return result[0] if len(result) == 1 else result
 
     def values(self, inputs: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, Any]:
         """Run as far as needed, and give the named values."""
         wanted = [self.value_name(name) for name in names]
         found = {name: inputs[name] for name in wanted if name in self.inputs}
-        for step in self._execute(inputs, self.needed(wanted), wanted):
+        for step in self._execute(inputs, self.needed(wanted)):
             if step.name in wanted:
                 found[step.name] = step.value
         return found
 
     def steps(self, *inputs: np.ndarray) -> Iterator[Step]:
         """Run one block at a time, giving each step as it is done."""
-        return self._execute(self._named_inputs(inputs), self.nodes, ())
+        return self._execute(self._named_inputs(inputs), self.nodes)
 
     def record(
         self,
@@ -115,30 +115,42 @@ class Network(Structure):
             If a shape does not fit; the node is named.
 
         """
-        values = self._named_inputs(inputs)
+        values = {name: _frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         everything = keep == "all"
         held_names = {self.value_name(n) for n in ((keep,) if isinstance(keep, str) else keep)
                       if not everything} | set(self.outputs)  # fmt: skip
-        held_names |= self.read_by_transposes()
+        held_names |= self.read_by_transposes(self._read_by(found)) | {self.logits}
         held = dict(values)
         shapes = {name: value.shape for name, value in values.items()}
         shapes.update((name, array.shape) for name, array in self.arrays.items())
         calls, dropped, seconds = [], {}, {}
-        for step in self._execute(values, self.nodes, ()):
+        for step in self._execute(values, self.nodes):
             node = step.node
             shapes[node.name] = step.value.shape
             kept = Kept(step.statistic, [shapes[o] for o in node.operands], _unbound)
             call = Call(node.name, node.block, node.operands, node.name, kept)
-            unread = found is not None and not any(rule.needs_statistic(call) for rule in found)
+            unread = found is not None and not any(rule.needs_kept(call) for rule in found)
             if step.statistic is not None and found is not None and unread:
                 call = replace(call, kept=kept.replaced(None))
                 dropped[node.name] = " and ".join(rule.name for rule in found)
             calls.append(call)
             seconds[node.name] = step.seconds
             if everything or node.name in held_names:
-                held[node.name] = step.value
+                held[node.name] = _frozen(step.value)
         return Tape(self, calls, held, shapes, dropped, seconds)
+
+    def _read_by(self, rules: Sequence[Rule] | None) -> list[Node]:
+        """The nodes whose transposes some rule takes, or takes something from."""
+        if rules is None:
+            return list(self.nodes)
+        nothing = Kept(None, (), _unbound)
+        calls = [Call(n.name, n.block, n.operands, n.name, nothing) for n in self.nodes]
+        return [
+            node
+            for node, call in zip(self.nodes, calls, strict=True)
+            if any(rule.needs_kept(call) for rule in rules)
+        ]
 
     def reverse(
         self,
@@ -168,9 +180,7 @@ class Network(Structure):
             )
         return tape.reverse(at, rule, wrt)
 
-    def _execute(
-        self, inputs: Mapping[str, np.ndarray], nodes: Sequence[Node], wanted: Sequence[str]
-    ) -> Iterator[Step]:
+    def _execute(self, inputs: Mapping[str, np.ndarray], nodes: Sequence[Node]) -> Iterator[Step]:
         """Run nodes in order, dropping each value after its last reader."""
         last = {operand: node.name for node in nodes for operand in node.operands}
         values: dict[str, np.ndarray] = dict(inputs)
@@ -192,6 +202,8 @@ class Network(Structure):
     def _run_tensors(self, inputs: Sequence[Any]) -> dict[str, Any]:
         if len(inputs) != len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs; it got {len(inputs)}.")
+        for (name, shape), x in zip(self.inputs.items(), inputs, strict=True):
+            self.check_input(name, shape, x.numpy() if isinstance(x, Expression) else x)
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
         values.update(self.arrays)
         values.update(self._parameter_tensors())
@@ -228,8 +240,8 @@ class Network(Structure):
         return dict(self._parameter_tensors())
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Parameters, running statistics and constants by name (not copies)."""
-        return dict(self.arrays)
+        """Parameters and running statistics by name (not copies)."""
+        return {n: array for n, array in self.arrays.items() if n not in self.constants}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Copy arrays of the same names and shapes into the network.
@@ -240,15 +252,16 @@ class Network(Structure):
             If a name is missing or unknown, or a shape differs; then nothing is changed.
 
         """
-        for name in {**self.arrays, **state}:
-            if name not in state or name not in self.arrays:
+        own = self.state_dict()
+        for name in {**own, **state}:
+            if name not in state or name not in own:
                 where = "the state" if name not in state else self.name
-                raise UnknownNameError(f"{where} has no {name!r}. {nearest(name, self.arrays)}")
-            if np.shape(state[name]) != self.arrays[name].shape:
+                raise UnknownNameError(f"{where} has no {name!r}. {nearest(name, own)}")
+            if np.shape(state[name]) != own[name].shape:
                 raise ShapeError(
-                    f"{name} has shape {np.shape(state[name])}; {self.arrays[name].shape} needed."
+                    f"{name} has shape {np.shape(state[name])}; {own[name].shape} needed."
                 )
-        for name, array in self.arrays.items():
+        for name, array in own.items():
             array[...] = state[name]
 
     # Showing
@@ -270,6 +283,21 @@ class Network(Structure):
 
     def _repr_html_(self) -> str:
         return drawing.to_html(self)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A view that nobody can write through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _own(value: Any, inputs: Sequence[Any]) -> Any:
+    """A result in memory of its own: not the input's, not a view that repeats values."""
+    if not isinstance(value, np.ndarray):
+        return value
+    shared = any(np.may_share_memory(value, x) for x in inputs)
+    return value.copy() if shared or not value.flags.writeable else value
 
 
 def _unbound(index: int) -> Any:

@@ -22,8 +22,8 @@ class Preprocess:
     ----------
     size : int or None
         Short side after resizing, in pixels; None leaves the photo as it is.
-    crop : int or None
-        Side of the square cut from the centre; None cuts nothing.
+    crop : int, (int, int) or None
+        Side of the square, or height and width, cut from the centre; None cuts nothing.
     mean, std : tuple of float
         One a channel, in units of `scale`; their number is the number of channels (1: grey).
     scale : float
@@ -34,7 +34,7 @@ class Preprocess:
     """
 
     size: int | None = 256
-    crop: int | None = 224
+    crop: int | tuple[int, int] | None = 224
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     scale: float = 1.0
@@ -47,11 +47,21 @@ class Preprocess:
             )
         if self.order not in ("RGB", "BGR"):
             raise InputError(f"order={self.order!r}: channels come as RGB or BGR.")
+        numbers = (*self.mean, *self.std, self.scale)
+        if not all(isinstance(n, (int, float)) and abs(n) < 1e6 for n in numbers):
+            raise InputError(f"mean, std and scale are numbers; got {numbers}.")
         if not min(self.std) > 0:
             raise InputError(f"std must be positive; got {self.std}.")
-        for name, side in (("size", self.size), ("crop", self.crop)):
-            if side is not None and (not isinstance(side, int) or side < 1):
-                raise InputError(f"{name} is a number of pixels, or None; got {side!r}.")
+        sides = self.crop if isinstance(self.crop, tuple) else (self.crop,)
+        if len(sides) > 2 or not all(_is_side(side) for side in (self.size, *sides)):
+            raise InputError(
+                f"size and crop are numbers of pixels, or None; got {self.size!r}, {self.crop!r}."
+            )
+
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """Height and width of the crop."""
+        return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
 
     @property
     def channels(self) -> int:
@@ -80,6 +90,10 @@ class Preprocess:
             return cls(**values)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"Preprocessing cannot be read from {text[:80]!r}: {error}.") from None
+
+
+def _is_side(side: object) -> bool:
+    return side is None or (isinstance(side, int) and side > 0)
 
 
 PRESETS = {

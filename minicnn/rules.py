@@ -26,11 +26,21 @@ import dataclasses
 import fnmatch
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn.blocks import LRN, Block, Clip, Identity, MaxPool, ReLU
+from minicnn.blocks import (
+    LRN,
+    Block,
+    Clip,
+    Divide,
+    Identity,
+    MatMul,
+    MaxPool,
+    Multiply,
+    ReLU,
+)
 from minicnn.calls import Call, own_transpose
 from minicnn.errors import InputError, RuleError, UnknownNameError, nearest
 
@@ -65,13 +75,14 @@ class StandIn:
     make : callable
         From the call to the map that stands in for its transpose (with respect to the first
         operand; or a tuple, one map an operand).
-    needs_statistic : bool
-        Whether the map reads what the block kept; if not, a tape need not keep it.
+    needs_kept : bool
+        Whether the map reads what the block kept (mask, switches, values); if not, a tape recorded
+        for this rule does not keep it.
 
     """
 
     make: Callable[[Call], Map | tuple[Map, ...]]
-    needs_statistic: bool = True
+    needs_kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,16 +163,42 @@ class Rule:
                     return value if isinstance(value, StandIn) else StandIn(value)
         return None
 
-    def needs_statistic(self, call: Call) -> bool:
-        """Whether a tape must keep the call's mask or switches for this rule."""
+    def needs_kept(self, call: Call) -> bool:
+        """Whether this rule reads what a call kept: its mask, switches or values."""
         entry = self.entry(call)
-        return entry is None or entry.needs_statistic
+        return entry is None or entry.needs_kept
 
-    def check(self, calls: Iterable[Call]) -> None:
-        """Warn or refuse where nonlinear blocks are not named, as `unmatched` says."""
+    def check(self, calls: Sequence[Call], active: Container[Any]) -> None:
+        """Warn or refuse where nonlinear blocks are not named, as `unmatched` says.
+
+        A product of two values that both depend on the input counts as nonlinear.
+
+        Parameters
+        ----------
+        calls : sequence of Call
+            Those that the rule is about to reverse.
+        active : container
+            The values that signals arrive at.
+
+        Raises
+        ------
+        RuleError
+            If a block is not named and the rule is strict, or if a statistic is to be randomised
+            that no call reads.
+        """
+        for statistic, _, layers in self._random:
+            if not any(self._randomises(call, statistic, layers) for call in calls):
+                raise RuleError(
+                    f"Rule {self.name} reads no {statistic} of layers {layers!r} on this way: "
+                    f"randomising them would change nothing."
+                )
         if self.unmatched == "transpose":
             return
-        missed = [call for call in calls if call.block.nonlinear and self.entry(call) is None]
+        missed = [
+            call
+            for call in calls
+            if (call.block.nonlinear or _is_product(call, active)) and self.entry(call) is None
+        ]
         if not missed:
             return
         listed = ", ".join(f"{call.name} ({call.block.kind})" for call in missed[:8])
@@ -203,11 +240,23 @@ class Rule:
 
     def _ablated(self, call: Call) -> Call:
         for statistic, seed, layers in self._random:
-            if call.block.statistic == statistic and fnmatch.fnmatchcase(call.name, layers):
+            if self._randomises(call, statistic, layers):
                 key = (seed, zlib.crc32(call.name.encode()))
                 kept = call.block.shuffled(call.kept, key)
                 call = dataclasses.replace(call, kept=kept)
         return call
+
+    def _randomises(self, call: Call, statistic: str, layers: str) -> bool:
+        named = call.block.statistic == statistic and fnmatch.fnmatchcase(call.name, layers)
+        return named and self.needs_kept(call)
+
+
+def _is_product(call: Call, active: Container[Any]) -> bool:
+    """Whether a call multiplies values that both depend on the input."""
+    if not isinstance(call.block, (Divide, MatMul, Multiply)):
+        return False
+    inner = [i for i, operand in enumerate(call.operands) if operand in active]
+    return any(j in inner for i in inner for j in call.block.uses(i) if j != i)
 
 
 def _matches(key: Key, call: Call) -> bool:

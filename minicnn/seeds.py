@@ -147,6 +147,11 @@ def dense(tape: Tape, at: str, seed: int, place: tuple[int, ...] | None = None) 
     p = np.abs(np.random.default_rng(seed).standard_normal(tape.shapes[at])).astype(tape.dtype)
     p[1:] = 0
     if place is not None:
+        inside = len(place) == p.ndim - 2 and all(
+            0 <= i < n for i, n in zip(place, p.shape[2:], strict=True)
+        )
+        if not inside:
+            raise UnitError(f"Place {place} lies outside {at}, whose map is {p.shape[2:]}.")
         column = p[0].reshape(len(p[0]), -1)  # a view: (channels, places)
         here = np.ravel_multi_index(place, p.shape[2:]) if place else 0
         column[:, np.arange(column.shape[1]) != here] = 0

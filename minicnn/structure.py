@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -47,6 +47,10 @@ class Structure:
         Of a reversed network: for each value below, which signal arrives there.
     mirrors : mapping
         Of a reversed network: for each of its nodes, the node reversed by it.
+    sent : mapping
+        Of a reversed network: for each node reversed, the signals it sent below, one an operand.
+    constants : frozenset of str
+        Arrays that are no parameters: of a reversed network, what was kept of the forward run.
     metadata : mapping
         What its file said about it.
     typical : mapping
@@ -65,6 +69,8 @@ class Structure:
     labels: Sequence[str] = ()
     signals: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    constants: frozenset[str] = frozenset()
     metadata: Mapping[str, str] = field(default_factory=dict)
     typical: Mapping[str, Shape] = field(default_factory=dict)
     dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
@@ -73,6 +79,11 @@ class Structure:
         floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
         dtype = self.dtype or next(floats, np.float32)
         object.__setattr__(self, "dtype", np.dtype(dtype))
+        seen: set[str] = set()
+        for name in [*self.inputs, *self.arrays, *(node.name for node in self.nodes)]:
+            if name in seen:
+                raise InputError(f"{self.name}: two values are named {name!r}; names must differ.")
+            seen.add(name)
 
     def derived(self, **changes: Any) -> Self:
         """The same network with other fields: how cut and reversed networks are made."""
@@ -94,15 +105,17 @@ class Structure:
             With the nearest names.
 
         """
-        known = {**dict.fromkeys(self.inputs), **dict.fromkeys(self.layers)}
-        if name in known:
-            return name
-        labels = {node.label: node.name for node in self.nodes if node.label}
-        if name in labels:
-            return labels[name]
+        if name in self._values_by_name:
+            return self._values_by_name[name]
         raise UnknownNameError(
-            f"{self.name} has no layer {name!r}. {nearest(name, [*known, *labels])}"
+            f"{self.name} has no layer {name!r}. {nearest(name, self._values_by_name)}"
         )
+
+    @cached_property
+    def _values_by_name(self) -> dict[str, str]:
+        """Values by their own names, and by the labels that are not some value's name."""
+        labels = {node.label: node.name for node in self.nodes if node.label}
+        return labels | {name: name for name in [*self.inputs, *self.layers]}
 
     @property
     def logits(self) -> str:
@@ -133,7 +146,8 @@ class Structure:
         found: dict[str, None] = {}
         for node in self.nodes:
             for place, name in enumerate(node.operands):
-                if name in self.arrays and place not in node.block.buffers:
+                is_parameter = name in self.arrays and name not in self.constants
+                if is_parameter and place not in node.block.buffers:
                     found[name] = None
         return list(found)
 
@@ -211,10 +225,10 @@ class Structure:
                 needed.update(node.operands)
         return nodes[::-1]
 
-    def read_by_transposes(self) -> set[str]:
-        """Values (not parameters) that transposes towards the inputs read."""
+    def read_by_transposes(self, nodes: Sequence[Node]) -> set[str]:
+        """Values (not parameters) that the nodes' transposes towards the inputs read."""
         read = set()
-        for node in self.nodes:
+        for node in nodes:
             for wrt, operand in enumerate(node.operands):
                 if operand not in self.arrays:
                     for i in node.block.uses(wrt):
@@ -225,8 +239,10 @@ class Structure:
         """A shape for an input where any length will do: one image of the usual size."""
         if name in self.typical:
             return self.typical[name]
-        side = (self.preprocess.crop or self.preprocess.size) if self.preprocess else None
-        free = [1, 3, *[side or 224] * 8]
+        how = self.preprocess
+        side = (how.size or 224) if how else 224
+        sides = (how.crop_size if how else None) or (side, side)
+        free = [1, 3, *sides, *[224] * 8]
         return tuple(n if n else free[i] for i, n in enumerate(self.inputs[name]))
 
     def infer_shapes(self, *inputs: Shape) -> dict[str, Shape]:

@@ -2,7 +2,9 @@
 
 The tape keeps for each call its mask or switches as bits, and the values that transposes read;
 other values are computed again when asked for (or held from the start: `record(x, keep=...)`).
-Nothing ever changes it, so one tape serves any number of rules and seeds.
+Nothing ever changes it: values are handed out read-only, the input is a copy of its own. So one
+tape serves any number of rules and seeds. (The network's parameters are shared, not copied: who
+changes them after recording should record again.)
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Tape:
     ) -> None:
         self.network = network
         self.calls = tuple(calls)
+        self._by_name = {call.name: call for call in calls}
         self.shapes = MappingProxyType(dict(shapes))
         self.seconds = MappingProxyType(dict(seconds))
         self._held = MappingProxyType(dict(held))
@@ -101,10 +104,9 @@ class Tape:
     def call(self, name: str) -> Call:
         """The call of a node, with what it kept."""
         name = self.network.value_name(name)
-        for call in self.calls:
-            if call.name == name:
-                return self._bound(call, self)
-        raise InputError(f"{name} is an input: no block was called for it.")
+        if name not in self._by_name:
+            raise InputError(f"{name} is an input: no block was called for it.")
+        return self._bound(self._by_name[name], self)
 
     def reverse(
         self,
@@ -142,10 +144,11 @@ class Tape:
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
         targets = self._targets(wrt, tops)
         path = self._path(tops, targets)
-        rule.check(path)
-        self._check_kept(path, rule)
         active = reaches(path, targets)
-        read = {name for call in path for name in self._values_read(call, active)}
+        rule.check(path, active)
+        self._check_kept(path, rule)
+        reading = [call for call in path if rule.needs_kept(call)]
+        read = {name for call in reading for name in self._values_read(call, active)}
         values = self.fetch(read - network.arrays.keys())
         path = [self._bound(call, values) for call in path]
 
@@ -156,6 +159,7 @@ class Tape:
         }
         signals = {top: entry.name for top, entry in entries.items()}
         mirrors: dict[str, str] = {}
+        sent: dict[str, list[str]] = {}
 
         def stand_in(call: Call, wrt: int) -> Any:
             several = len([o for o in call.operands if o is not None and o in active]) > 1
@@ -166,6 +170,7 @@ class Tape:
                 q = builder.named(name, rule(call, wrt), p)
                 mirrors.update((node.name, call.name) for node in builder.nodes[first:])
                 signals[str(call.operands[wrt])] = q.name
+                sent.setdefault(call.name, []).append(q.name)
                 return q
 
             return drawn
@@ -198,6 +203,8 @@ class Tape:
             labels=(),
             signals=signals,
             mirrors=mirrors,
+            sent=sent,
+            constants=frozenset(builder.arrays.keys() - network.arrays.keys()) | network.constants,
         )
 
     def backward(
@@ -277,13 +284,18 @@ class Tape:
         return total
 
     def bits(self, rule: Rule | str = "salinet", at: str | None = None) -> int:
-        """Bits of masks and switches that a rule uses on its way down from `at` (the output)."""
+        """Bits of masks and switches that a rule uses on its way down from `at` (the output).
+
+        Whole layers are counted, also where the signal of a single unit passes few of their units.
+        """
         rule = rulebook.find(rule)
         top = self.network.value_name(at or self.network.outputs[0])
+        path = self._path([top], list(self.network.inputs))
+        self._check_kept(path, rule)
         return sum(
             call.kept.statistic.bits
-            for call in self._path([top], list(self.network.inputs))
-            if call.kept.statistic and rule.needs_statistic(call)
+            for call in path
+            if call.kept.statistic and rule.needs_kept(call)
         )
 
     def depends_on_values(self) -> bool:
@@ -341,7 +353,7 @@ class Tape:
 
     def _check_kept(self, path: Sequence[Call], rule: Rule) -> None:
         for call in path:
-            if call.name in self._dropped and rule.needs_statistic(call):
+            if call.name in self._dropped and rule.needs_kept(call):
                 raise RuleError(
                     f"This tape was recorded for {self._dropped[call.name]} and did not keep the "
                     f"{call.block.statistic} of {call.name}, which {rule.name} needs. Record "

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks import OUTPUT, Block, Expression, Kept, Packed
-from minicnn.calls import Call, Reversal, own_transpose, pull_back
+from minicnn.calls import Call, Checked, Reversal, own_transpose, pull_back, reaches
 from minicnn.errors import InputError, NotDifferentiableError, ShapeError
 
 __all__ = ["Tensor", "grad", "no_grad"]
@@ -178,7 +178,7 @@ class Tensor(Expression):
         for leaf in leaves:
             owner = leaf.owner() if leaf.owner else None
             if owner is not None and leaf in signals:
-                owner.grad = _as_tensor(signals[leaf])
+                owner.grad = _as_tensor(signals[leaf], owner.dtype)
 
     @property
     def requires_grad(self) -> bool:
@@ -272,7 +272,7 @@ def grad(
         origins.append(x._origin)
     signals = _signals(output, gradient, origins, create_graph, reversal)
     return [
-        _as_tensor(signals[origin]) if origin in signals else Tensor(np.zeros_like(x.data))
+        _as_tensor(signals[origin], x.dtype) if origin in signals else Tensor(np.zeros_like(x.data))
         for x, origin in zip(inputs, origins, strict=True)
     ]
 
@@ -305,6 +305,8 @@ def _signals(
     if p.shape != output.shape:
         raise ShapeError(f"The gradient has shape {p.shape}; the tensor has {output.shape}.")
     calls = [o.call(create_graph) for o in _history(output) if o.block is not None]
+    if isinstance(reversal, Checked):
+        reversal.check(calls, reaches(calls, wanted))
     seed = p if create_graph else p.data
     return pull_back(calls, {output._origin: seed}, wanted, reversal)
 
@@ -334,6 +336,6 @@ def _array_like(value: Any, dtype: np.dtype) -> np.ndarray:
     return np.asarray(value, dtype)
 
 
-def _as_tensor(value: Any) -> Tensor:
+def _as_tensor(value: Any, dtype: np.dtype) -> Tensor:
     """A gradient as a tensor with memory of its own: signals may be views of each other."""
-    return value if isinstance(value, Tensor) else Tensor._made(np.array(value), None)
+    return value if isinstance(value, Tensor) else Tensor._made(np.array(value, dtype), None)

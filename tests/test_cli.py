@@ -341,9 +341,66 @@ def test_demo_writes_a_picture_and_says_what_to_type_next(folder):
 
 def test_what_the_demo_tells_to_type_works(folder):
     commands = re.findall(r"^ +minicnn (.*mnist.*)$", typed("demo"), re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         assert typed(*command.split())
+
+
+def test_a_folder_of_that_name_does_not_hide_what_is_bundled(folder):
+    (folder / "mnist").mkdir()
+    assert "class 7" in typed("compare", "mnist", "digit_7")
+    assert "100" in typed("demo")
+
+
+def test_the_next_commands_can_be_typed_as_they_are_called(monkeypatch):
+    from minicnn.cli import app
+
+    monkeypatch.setattr("sys.argv", [".venv/bin/minicnn", "demo"])
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert app.program() == ".venv/bin/minicnn"
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/minicnn")
+    assert app.program() == "minicnn"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--selectivity", "--unit", "3"], "leave --unit out"),
+        (["--seed", "3"], "--selectivity"),
+        (["--save", "maps.txt"], ".npz"),
+        (["--out", "x.npz"], ".npz is not a kind of picture"),
+        (["--rules", "salinet,all"], "stands alone"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(folder, words, said):
+    done = in_process("compare", "plain.onnx", "photo.png", *words, cwd=folder)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not list(folder.glob("plain_*"))
+
+
+def test_debug_may_stand_anywhere(folder):
+    done = in_process("compare", "none.onnx", "photo.png", "--debug", cwd=folder)
+    assert "Traceback" in done.stderr
+
+
+def test_compare_runs_forward_once(folder, monkeypatch):
+    from minicnn.blocks import Conv
+
+    calls = []
+    forward = Conv.forward
+    monkeypatch.setattr(Conv, "forward", lambda self, *a: calls.append(1) or forward(self, *a))
+    typed("compare", "plain.onnx", "photo.png", "--layer", "relu2")
+    convolutions = sum(node.block.kind == "Conv" for node in minicnn.load("plain.onnx").nodes)
+    assert len(calls) == convolutions
+    calls.clear()
+    typed("trace", "plain.onnx", "photo.png", "--unit", "2")
+    assert len(calls) == convolutions
+
+
+def test_summary_lists_the_layers(folder):
+    for name in minicnn.load("plain.onnx").layers:
+        assert name in typed("summary", "plain.onnx")
 
 
 def test_bundled_names_give_way_to_files_of_the_same_name(folder):

@@ -115,18 +115,12 @@ def test_displays_do_not_change_the_map():
 # The small part that a unit sees
 
 
-def test_the_box_is_where_any_map_is_not_zero_with_a_margin():
+def test_the_box_is_where_any_map_is_not_zero():
     first, second = np.zeros((3, 40, 50)), np.zeros((3, 40, 50))
     first[1, 10, 20] = -1.0
     second[2, 12, 23] = 1.0
-    assert support_box([first, second], margin=2) == (8, 18, 15, 26)
-    assert support_box([first], margin=0) == (10, 20, 11, 21)
-
-
-def test_the_box_stays_inside_the_image():
-    values = np.zeros((1, 40, 50))
-    values[0, 0, 49] = 1.0
-    assert support_box([values], margin=3) == (0, 46, 4, 50)
+    assert support_box([first, second]) == (10, 20, 13, 24)
+    assert support_box([first]) == (10, 20, 11, 21)
 
 
 def test_there_is_no_box_where_it_is_large_or_nothing_is_there():

@@ -331,7 +331,7 @@ W3 = Window((3, 3), (1, 1), (0,) * 4, (1, 1))
     [
         (blocks.Conv(W3), [(1, 3, 8, 8), (4, 2, 3, 3)], "needs 2 input channels; it got 3"),
         (blocks.Conv(W3), [(1, 2, 2, 8), (4, 2, 3, 3)], "does not fit"),
-        (blocks.Conv(W3), [(1, 2, 8), (4, 2, 3, 3)], "input of 4 axes"),
+        (blocks.Conv(W3), [(1, 2, 8), (4, 2, 3, 3)], "input needs 4 axes"),
         (blocks.Conv(W3), [(1, 2, 8, 8), (4, 2, 5, 5)], "its filters"),
         (blocks.Conv(W3), [(1, 2, 8, 8), (4, 2, 3, 3), (3,)], "bias of shape"),
         (blocks.Conv(W3, 3), [(1, 6, 8, 8), (4, 2, 3, 3)], "3 group"),

@@ -6,7 +6,19 @@ import pytest
 import minicnn
 from minicnn import Tensor, seeds
 from minicnn import functional as F
-from minicnn.blocks import Add, Concat, Conv, Flatten, Linear, MaxPool, Mean, ReLU, Sigmoid, Softmax
+from minicnn.blocks import (
+    Add,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    MaxPool,
+    Mean,
+    Multiply,
+    ReLU,
+    Sigmoid,
+    Softmax,
+)
 from minicnn.errors import (
     InputError,
     MiniCNNError,
@@ -178,6 +190,68 @@ def test_a_value_is_the_signal_at_itself(net, x):
 def test_what_does_not_depend_is_said(net, x):
     with pytest.raises(NotDifferentiableError, match=r"b does not depend on fc"):
         net.record(x).reverse(at="b", wrt="fc")
+
+
+def test_cut_pieces_can_be_shown(net):
+    middle = net.cut(inputs="pool", outputs="fc")
+    assert middle.inputs == {"pool": (None, 4, 3, 3)}
+    assert "pool 4x3x3" in middle.summary()
+    assert middle._repr_html_().count("<tr>") == 3
+    assert middle.to_dot().count("->") == 2
+    assert "ra 4x6x6" in net.cut(inputs="ra").summary()
+
+
+def test_names_that_collide_do_not_mix_values_up(rng):
+    """A parameter called p, and a value called like a signal: the maps stay right."""
+    w, x = rng.standard_normal((3, 2)), rng.standard_normal((1, 2))
+    net = Network("odd", {"x": (None, 2)}, [Node("y", Linear(), ("x", "p"))], ["y"], {"p": w})
+    p = rng.standard_normal((1, 3))
+    np.testing.assert_allclose(net.record(x).backward(p), p @ w)
+    nodes = [
+        Node("y.T", Sigmoid(), ("x",)),
+        Node("z", Multiply(), ("y.T", "x")),
+        Node("y", ReLU(), ("z",)),
+    ]
+    net = Network("odd", {"x": (None, 2)}, nodes, ["y"], dtype=np.dtype(np.float64))
+    v, q = rng.standard_normal((1, 2)), rng.standard_normal((1, 2))
+    dx = net.record(x).backward(q)
+    assert (dx * v).sum() == pytest.approx((q * numeric(net, x, v)).sum(), rel=1e-6)
+    with pytest.raises(InputError, match="named 'x'"):
+        Network("twice", {"x": (None, 2)}, [Node("x", ReLU(), ("x",))], ["x"])
+
+
+def test_nobody_can_change_a_tape(net, x):
+    x = x.copy()
+    tape = net.record(x, keep="all")
+    seed = seeds.logit(tape)
+    before, value = tape.backward(seed), tape["ra"].copy()
+    x[...] = 0
+    for array in (tape.output, tape["ra"], tape.inputs["x"]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        tape.call("ra").kept.statistic.planes[...] = 0
+    np.testing.assert_array_equal(net.record(tape.inputs["x"])["ra"], value)
+    np.testing.assert_array_equal(tape.backward(seed), before)
+
+
+def test_results_have_memory_of_their_own(net, x):
+    tape = net.record(x)
+    p = np.ones((1, 5))
+    result = tape.backward(p, at="fc", wrt="fc")
+    result[...] = 7
+    assert (p == 1).all()
+    flat = Network("flat", {"x": (None, 2, 6, 6)}, [Node("y", Flatten(), ("x",))], ["y"])
+    flat = flat.astype(np.float64)
+    flat(x)[...] = 7
+    assert (x != 7).all()
+
+
+def test_what_was_kept_is_no_parameter(rng, x):
+    net = small(rng, np.float64, Sigmoid)
+    rev = net.record(x).reverse()
+    assert set(rev.parameter_names()) <= set(net.arrays)
+    assert set(rev.state_dict()) <= set(net.arrays)
 
 
 def test_cut_pieces_compose_to_the_whole(net, x):

@@ -7,7 +7,7 @@ from conformance import CASES, CHAIN, CODES, TIES
 
 import minicnn
 from minicnn import Rule, rules
-from minicnn.blocks import Identity, LeakyReLU, MaxPool, ReLU, Scale, Sigmoid
+from minicnn.blocks import LRN, Identity, LeakyReLU, MaxPool, Multiply, ReLU, Scale, Sigmoid
 from minicnn.errors import InputError, RuleError, UnknownNameError
 from minicnn.graph import Node
 from minicnn.network import Network
@@ -144,6 +144,9 @@ def test_bits_of_bottleneck_information(tmp_path):
     assert tape.bits("deconvnet") == 3
     assert tape.bits("TFT") == 5
     assert tape.bits("FFF") == 0
+    lean = loaded(CHAIN, tmp_path).record(CHAIN.input(), rules=["deconvnet"])
+    with pytest.raises(RuleError, match="did not keep"):
+        lean.bits("salinet")
 
 
 def test_random_masks_keep_their_number_of_ones_and_repeat(rng):
@@ -172,11 +175,83 @@ def test_random_switches_stay_in_their_window_and_in_the_image():
     assert len(places) == 4
 
 
-def test_ablations_can_be_limited_to_layers(tmp_path):
-    tape = loaded(CHAIN, tmp_path).record(CHAIN.input())
-    p = np.ones_like(tape.output)
-    nowhere = SALINET.with_random("mask", 0, layers="conv*")
-    np.testing.assert_array_equal(tape.backward(p, nowhere), tape.backward(p, "salinet"))
+def test_ablations_can_be_limited_to_layers(rng):
+    x = rng.standard_normal((1, 1, 1, 600)).astype(np.float32)
+    tape = chain(LeakyReLU(0.5), Scale(1.0), ReLU(), size=600).record(x)
+    one = SALINET.with_random("mask", 0, layers="b2")
+    signals = tape.backward(np.ones_like(x), one, wrt=["x", "b0"])
+    clean = tape.backward(np.ones_like(x), "salinet", wrt=["x", "b0"])
+    assert (signals["b0"] != clean["b0"]).any()
+    np.testing.assert_array_equal(signals["x"], signals["b0"] * np.where(x > 0, 1, np.float32(0.5)))
+
+
+def test_each_layer_gets_its_own_random_mask(rng):
+    x = np.abs(rng.standard_normal((1, 1, 1, 600))).astype(np.float32) * np.where(
+        rng.random(600) < 0.5, 1, -1
+    ).astype(np.float32)
+    tape = chain(ReLU(), ReLU(), size=600).record(x)
+    found = tape.backward(np.ones_like(x), SALINET.with_random("mask", 0), wrt=["x", "b0"])
+    assert (found["x"] != found["b0"]).any()  # equal masks would leave the signal as it is
+
+
+def test_an_images_random_mask_does_not_depend_on_its_batch(rng):
+    x = rng.standard_normal((2, 1, 1, 600)).astype(np.float32)
+    net, rule = chain(ReLU(), size=600), SALINET.with_random("mask", 0)
+    both = net.record(x).backward(np.ones_like(x), rule)
+    alone = net.record(x[:1]).backward(np.ones_like(x[:1]), rule)
+    np.testing.assert_array_equal(both[:1], alone)
+
+
+@pytest.mark.parametrize("rule", [DECONVNET, family("FFF")])
+def test_randomising_what_a_rule_does_not_read_is_refused(rule, tmp_path):
+    net = loaded(CHAIN, tmp_path)
+    ablated = rule.with_random("mask", 0)
+    for tape in (net.record(CHAIN.input()), net.record(CHAIN.input(), rules=[ablated])):
+        with pytest.raises(RuleError, match="would change nothing"):
+            tape.backward(np.ones_like(tape.output), ablated)
+    with pytest.raises(RuleError, match="conv"):
+        tape.backward(np.ones_like(tape.output), SALINET.with_random("mask", 0, "conv*"))
+
+
+def test_a_stand_in_that_lies_about_its_needs_is_told():
+    liar = Rule("liar", {ReLU: rules.StandIn(lambda call: call.transposed, needs_kept=False)})
+    tape = chain(ReLU()).record(X, rules=[liar])
+    with pytest.raises(RuleError, match="needs_kept"):
+        tape.backward(P, liar)
+
+
+@pytest.mark.parametrize("made", [None, ReLU, 3])
+def test_entries_must_give_a_map(made):
+    with pytest.raises(RuleError, match="must give a block"):
+        chain(ReLU()).record(X).backward(P, Rule("odd", {ReLU: lambda call: made}))
+    with pytest.raises(RuleError, match="give a function"):
+        Rule("odd", {ReLU: 3})
+
+
+def test_products_of_two_signals_are_not_passed_over():
+    """A squeeze-and-excitation gate: the rule does not say what to do at the product."""
+    nodes = [
+        Node("gate", ReLU(), ("x",)),
+        Node("y", Multiply(), ("x", "gate")),
+    ]
+    tape = Network("gated", {"x": (None, 1, 1, 6)}, nodes, ["y"]).record(X)
+    with pytest.warns(UnmatchedWarning, match=r"y \(Multiply\)"):
+        tape.backward(P, "deconvnet")
+
+
+def test_rules_on_tensors_are_checked_too():
+    strict = Rule("strict", {ReLU: lambda call: ReLU()}, unmatched="raise")
+    x = minicnn.Tensor(X, requires_grad=True)
+    with pytest.raises(RuleError, match="Sigmoid"):
+        minicnn.functional.sigmoid(x).backward(P, reversal=strict)
+
+
+def test_a_lean_tape_does_not_hold_what_its_rules_pass_by(tmp_path):
+    """DeConvNet replaces LRN by the identity, so LRN's input need not be kept."""
+    tape = chain(ReLU(), LRN(3), ReLU()).record(X, rules=["deconvnet"])
+    assert "b0" not in tape._held
+    assert "b0" in chain(ReLU(), LRN(3), ReLU()).record(X)._held
+    tape.backward(P, "deconvnet")
 
 
 def test_only_maskless_rules_depend_on_ties(tmp_path):

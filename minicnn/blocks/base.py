@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicnn.errors import InputError, NotDifferentiableError, ShapeError
+from minicnn.errors import InputError, NotDifferentiableError, RuleError, ShapeError
 from minicnn.kernels import Packed
 
 __all__ = [
@@ -84,6 +84,15 @@ class Kept:
     def __repr__(self) -> str:
         bits = f"{self.statistic.bits:,} bits" if self.statistic else "no bits"
         return f"<Kept: {bits}, operands of shapes {list(self.shapes)}>"
+
+    def bits_of(self, block: Block) -> Packed:
+        """The statistic, or an error for people where it was not kept."""
+        if self.statistic is None:
+            raise RuleError(
+                f"The {block.statistic} of this {block.kind} was not kept: the rule says that it "
+                f"does not need it (needs_kept=False), but reads it."
+            )
+        return self.statistic
 
     @property
     def output(self) -> Any:
@@ -176,13 +185,15 @@ class Block:
 
     def shuffled(self, kept: Kept, seed: Sequence[int]) -> Kept:
         """What was kept, with its statistic at random: as many ones, in random places."""
-        assert kept.statistic is not None
-        return kept.replaced(kept.statistic.shuffled(np.random.default_rng(seed)))
+        statistic = kept.bits_of(self)
+        return kept.replaced(statistic.shuffled(np.random.default_rng(seed)))
 
     def settings(self) -> str:
         """The settings that differ from their defaults, as they would be typed."""
+        if not dataclasses.is_dataclass(self):
+            return ""
         shown = []
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (Packed, np.ndarray)) or value == field.default:
                 continue

@@ -70,8 +70,7 @@ class MaxPool(Block):
         return kernels.max_pool(x, self.over(x.shape))
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        assert kept.statistic is not None
-        return Unpool(kept.statistic, self.over(kept.shapes[0]), kept.shapes[0][2:])
+        return Unpool(kept.bits_of(self), self.over(kept.shapes[0]), kept.shapes[0][2:])
 
     def to_center(self, x: Shape) -> UnpoolCenter:
         """The reversal that forgets the switches, for an input of shape x."""
@@ -87,11 +86,11 @@ class MaxPool(Block):
 
     def shuffled(self, kept: Kept, seed: Sequence[int]) -> Kept:
         """Random switches: each window picks one of its taps inside the image, all alike."""
-        assert kept.statistic is not None
+        switches = kept.bits_of(self)
         window, size = self.over(kept.shapes[0]), kept.shapes[0][2:]
         inside = window.tap_in_image(size)  # (taps, *out)
         generator = np.random.default_rng(seed)
-        scores = generator.random((window.volume, *kept.statistic.shape), np.float32)
+        scores = generator.random((window.volume, *switches.shape), np.float32)
         scores[np.broadcast_to(~inside[:, None, None], scores.shape)] = -1
         switch = scores.argmax(0).astype(np.min_scalar_type(window.volume))
         return kept.replaced(Packed.pack(switch, window.volume))
@@ -104,7 +103,14 @@ class MaxPool(Block):
         return "" if self.window is None else _settings(self.window)
 
     def shape(self, *shapes: Shape) -> Shape:
-        return _pooled(self, self.over(shapes[0]), shapes[0])
+        window = self.over(shapes[0])
+        for pad, extent in zip(window.pads, window.extent * 2, strict=True):
+            if pad >= extent:
+                raise ShapeError(
+                    f"{self.kind} with pads {window.pads} has windows of {window.extent} that lie "
+                    f"wholly in the padding; pads must be smaller than the window."
+                )
+        return _pooled(self, window, shapes[0])
 
     def flops(self, *shapes: Shape) -> int:
         return prod(self.shape(*shapes)) * self.over(shapes[0]).volume

@@ -23,11 +23,6 @@ from minicnn.kernels import Packed
 __all__ = ["Clip", "Dropout", "HardSigmoid", "HardSwish", "LeakyReLU", "Mask", "PReLU", "ReLU"]
 
 
-def _statistic(kept: Kept) -> Packed:
-    assert kept.statistic is not None  # a tape says so in words before it comes to this
-    return kept.statistic
-
-
 @dataclass(frozen=True, eq=False)
 class Mask(Block):
     """y = inside x where the mask is set, outside x elsewhere. Linear; its own transpose."""
@@ -57,7 +52,7 @@ class ReLU(Block):
         return np.maximum(x, x.dtype.type(0)), Packed.pack(x > 0)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return Mask(_statistic(kept))
+        return Mask(kept.bits_of(self))
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class LeakyReLU(Block):
         return np.where(positive, x, x * x.dtype.type(self.slope)), Packed.pack(positive)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return Mask(_statistic(kept), outside=self.slope)
+        return Mask(kept.bits_of(self), outside=self.slope)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class PReLU(Block):
         return np.where(positive, x, x * slope), Packed.pack(positive)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        mask = _statistic(kept)
+        mask = kept.bits_of(self)
         above, below = Mask(mask), Mask(mask, inside=0.0, outside=1.0)
         if wrt == 0:
             return lambda p: above(p) + below(p) * kept[1]
@@ -115,7 +110,7 @@ class Clip(Block):
         return np.minimum(np.maximum(x, low), high), Packed.pack((x > low) & (x < high))
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return Mask(_statistic(kept))
+        return Mask(kept.bits_of(self))
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,7 @@ class HardSigmoid(Block):
         return np.minimum(np.maximum(line, number(0)), number(1)), Packed.pack(inside)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return Mask(_statistic(kept), inside=self.alpha)
+        return Mask(kept.bits_of(self), inside=self.alpha)
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,7 @@ class HardSwish(Block):
         return x * h, inside
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        back = Mask(_statistic(kept), inside=self.gate.alpha)
+        back = Mask(kept.bits_of(self), inside=self.gate.alpha)
         return lambda p: p * self.gate(kept[0]) + back(p * kept[0])
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
@@ -174,7 +169,7 @@ class Dropout(Block):
         return Mask(mask, inside=self._gain).forward(x)[0], mask
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return Mask(_statistic(kept), inside=self._gain)
+        return Mask(kept.bits_of(self), inside=self._gain)
 
     @property
     def _gain(self) -> float:

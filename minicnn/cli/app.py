@@ -73,9 +73,9 @@ def open_model(model: str, preprocess: str | None = None) -> Network:
 def program() -> str:
     """How the user can call this program again: by its name, or by the path just used."""
     called = Path(sys.argv[0])
-    if called.name == "__main__.py":
+    if called.name == "__main__.py" and called.parent.name == "minicnn":
         return "python -m minicnn"
-    return "minicnn" if shutil.which("minicnn") else str(called)
+    return str(called) if called.stem == "minicnn" and not shutil.which("minicnn") else "minicnn"
 
 
 def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ def command(
         raise InputError("--rules names no rule: give salinet, deconvnet, TTF, ..., or all.")
     warn_if_assumed(network)
     x, seen = open_photo(photo, network)
-    tape = network.record(x, rules=chosen)
+    tape = network.record(x, rules=chosen, keep=[at] if at else ())
     top = choose(tape, at, unit)
     if selective:
         found = [selectivity(tape, top.at, rule, seed or 0) for rule in chosen]

@@ -62,8 +62,7 @@ def command(
         x, _ = open_photo(photo, network)
         source = photo
     at = None if layer is None else network.value_name(layer)
-    seed = None if at is None and unit == "max" else choose(network.record(x), at, unit)
-    found = trace(network, x, chosen, seed)
+    found = trace(network, x, chosen, lambda tape: choose(tape, at, unit))
     print(f"{network.name}  input {source}  {'x'.join(map(str, x.shape))}")
     print(f"back: {found.rule} from {found.seed}\n")
     _print(found)

@@ -106,16 +106,22 @@ def picture(path: str | os.PathLike[str], preprocess: Preprocess | str | None = 
         width, height = image.size
         scale = how.size / min(width, height)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if size[0] * size[1] > MOST_PIXELS:
+            raise ImageError(
+                f"{path} is {width}x{height} pixels; with a short side of {how.size} it would be "
+                f"{size[0]}x{size[1]}, more than {MOST_PIXELS // 10**6} megapixels. Crop it first."
+            )
         if size != image.size:
             image = image.resize(size, Image.Resampling.BILINEAR)
-    if how.crop:
-        left, top = ((n - how.crop) // 2 for n in image.size)
+    if how.crop_size:
+        height, width = how.crop_size
+        left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
         if min(left, top) < 0:
             raise InputError(
                 f"{path} is {image.size[0]}x{image.size[1]} pixels after resizing; a crop of "
-                f"{how.crop} does not fit. Give a larger photo or size={how.crop}."
+                f"{width}x{height} does not fit. Give a larger photo or size={max(height, width)}."
             )
-        image = image.crop((left, top, left + how.crop, top + how.crop))
+        image = image.crop((left, top, left + width, top + height))
     return np.asarray(image, np.float32) / np.float32(255)
 
 

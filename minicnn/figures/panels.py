@@ -49,9 +49,9 @@ def _share(box: Box, size: tuple[int, ...]) -> float:
     return (bottom - top) * (right - left) / (size[0] * size[1])
 
 
-def _is_small(box: Box, size: tuple[int, ...]) -> bool:
-    """Too small to be seen in its place."""
-    return _share(box, size) < 0.25
+def _zoom(box: Box | None, photo: np.ndarray) -> Box | None:
+    """The box, if it is too small to be seen in its place."""
+    return box if box is not None and _share(box, photo.shape) < 0.25 else None
 
 
 def comparison_figure(
@@ -83,15 +83,15 @@ def comparison_figure(
     """
     listed = [comparisons] if isinstance(comparisons, Comparison) else list(comparisons)
     boxes = [support_box([picture.values for picture in one.pictures]) for one in listed]
-    zooms = [box if box and _is_small(box, photo.shape) else None for box in boxes]
+    zooms = [_zoom(box, photo) for box in boxes]
     first = 2 if any(zooms) else 1
     figure, axes = _grid(len(listed), first + len(listed[0].pictures), title)
     for row, one, box, zoom in zip(axes, listed, boxes, zooms, strict=True):
-        _show_photo(row[0], photo, one, box)
+        _show_photo(row[0], photo, one.seed.label, box)
         if first == 2:
             _show_part(row[1], photo, zoom)
         for axis, picture in zip(row[first:], one.pictures, strict=True):
-            _show_picture(axis, picture, display, zoom)
+            _show_picture(axis, picture, display, box, zoom)
     return figure
 
 
@@ -106,8 +106,8 @@ def family_figure(
     rows = len(comparison.pictures) // 4
     figure, axes = _grid(rows, 5, title)
     box = support_box([picture.values for picture in comparison.pictures])
-    zoom = box if box and _is_small(box, photo.shape) else None
-    _show_photo(axes[0][0], photo, comparison, box)
+    zoom = _zoom(box, photo)
+    _show_photo(axes[0][0], photo, comparison.seed.label, box)
     _show_part(axes[1][0], photo, zoom)
     known = ["mask and switches", "mask, no switches", "no mask, no switches", "switches, no mask"]
     for r in range(rows):
@@ -117,7 +117,7 @@ def family_figure(
             axes[r][0].axis("off")
         for c in range(4):
             picture = comparison.pictures[4 * r + c]
-            _show_picture(axes[r][c + 1], picture, display, zoom)
+            _show_picture(axes[r][c + 1], picture, display, box, zoom)
             head = f"{known[c]}\n" if r == 0 else ""
             name, code = picture.rule.name, picture.rule.code
             full = name if name == code else f"{name} ({code})"
@@ -131,12 +131,15 @@ def selectivity_figure(
 ) -> Figure:
     """For each rule the pictures of the strongest neuron, a random one and noise."""
     figure, axes = _grid(len(found), 4, title)
-    for r, (row, one) in enumerate(zip(axes, found, strict=True)):
-        if r == 0:
-            _show(row[0], photo)
-            row[0].set_title("image", fontsize=11)
-        else:
-            row[0].axis("off")
+    box = support_box([values for one in found for values in one.pictures])
+    zoom = _zoom(box, photo)
+    for row in axes[1:]:
+        row[0].axis("off")
+    _show_photo(axes[0][0], photo, "", box)
+    if zoom is not None and len(axes) > 1:
+        axes[1][0].axis("on")
+        _show_part(axes[1][0], photo, zoom)
+    for row, one in zip(axes, found, strict=True):
         row[1].set_ylabel(one.rule, fontsize=11)
         captions = [
             one.seeds[0].label,
@@ -145,7 +148,7 @@ def selectivity_figure(
         ]
         names = ["max neuron", "random neuron", "random noise"]
         for axis, name, values, caption in zip(row[1:], names, one.pictures, captions, strict=True):
-            _show(axis, DISPLAYS[display](values))
+            _show_values(axis, values, display, box, zoom)
             axis.set_title(name, fontsize=11)
             axis.set_xlabel(caption, fontsize=9)
     return figure
@@ -165,11 +168,11 @@ def _show(axis: Axes, image: np.ndarray) -> None:
     axis.imshow(image, interpolation="nearest", vmin=0, vmax=1)
 
 
-def _show_photo(axis: Axes, photo: np.ndarray, comparison: Comparison, box: Box | None) -> None:
+def _show_photo(axis: Axes, photo: np.ndarray, caption: str, box: Box | None) -> None:
     """The photo, with a box around the part where the maps are not zero."""
     _show(axis, photo)
     axis.set_title("image", fontsize=11)
-    axis.set_xlabel(_folded(comparison.seed.label), fontsize=9)
+    axis.set_xlabel(_folded(caption), fontsize=9)
     if box is not None:
         top, left, bottom, right = box
         xs = [left - 0.5, right - 0.5, right - 0.5, left - 0.5, left - 0.5]
@@ -188,20 +191,32 @@ def _show_part(axis: Axes, photo: np.ndarray, zoom: Box | None) -> None:
     axis.set_xlabel(f"rows {top}-{bottom - 1}, columns {left}-{right - 1}", fontsize=9)
 
 
-def _show_picture(axis: Axes, picture: Picture, display: str, zoom: Box | None) -> None:
-    image = DISPLAYS[display](picture.values)
-    positive = f"positive {picture.positive:.0%}"
-    if zoom is not None:
-        top, left, bottom, right = zoom
-        image = image[top:bottom, left:right]
-        inside = picture.values[:, top:bottom, left:right]
-        positive = f"positive {(inside > 0).mean():.0%} of the box"
-    _show(axis, image)
+def _show_picture(
+    axis: Axes, picture: Picture, display: str, box: Box | None, zoom: Box | None
+) -> None:
+    """One rule's picture and its numbers; the fraction is that of the box."""
+    inside = _show_values(axis, picture.values, display, box, zoom)
     axis.set_title(picture.rule.name, fontsize=11)
+    positive = f"positive {(inside > 0).mean():.0%}" + ("" if box is None else " of the box")
     axis.set_xlabel(
         f"{picture.rule.formula}\nmin {picture.low:.3g}  max {picture.high:.3g}\n{positive}",
         fontsize=9,
     )
+
+
+def _show_values(
+    axis: Axes, values: np.ndarray, display: str, box: Box | None, zoom: Box | None
+) -> np.ndarray:
+    """Show a raw map with the contrast of its box, outside of which it is zero; return the box."""
+    top, left, bottom, right = box or (0, 0, *values.shape[1:])
+    inside = values[:, top:bottom, left:right]
+    image = DISPLAYS[display](inside)
+    if zoom is None and box is not None:
+        whole = np.full((*values.shape[1:], 3), 0.5)
+        whole[top:bottom, left:right] = image
+        image = whole
+    _show(axis, image)
+    return inside
 
 
 def _folded(text: str, width: int = 26) -> str:

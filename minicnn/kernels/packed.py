@@ -32,6 +32,9 @@ class Packed:
     shape: tuple[int, ...]
     levels: int
 
+    def __post_init__(self) -> None:
+        self.planes.flags.writeable = False
+
     @classmethod
     def pack(cls, values: np.ndarray, levels: int = 2) -> Packed:
         """Pack an array of integers below `levels` (booleans count as 0 and 1)."""
@@ -66,6 +69,8 @@ class Packed:
         return self.planes.shape[0] * int(np.prod(self.shape))
 
     def shuffled(self, generator: np.random.Generator) -> Packed:
-        """The same values in random order: the statistic's histogram stays, its places go."""
-        values = self.unpack().reshape(-1)
-        return Packed.pack(generator.permutation(values).reshape(self.shape), self.levels)
+        """Each image's values in random order: their histogram stays, their places go."""
+        if 0 in self.shape:
+            return self
+        images = self.unpack().reshape(self.shape[0] if len(self.shape) > 1 else 1, -1)
+        return Packed.pack(generator.permuted(images, axis=1).reshape(self.shape), self.levels)

@@ -7,6 +7,7 @@ Jacobian, whose size is why backpropagation never forms it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
@@ -15,6 +16,7 @@ import numpy as np
 from minicnn.network import Network
 from minicnn.rules import Rule
 from minicnn.seeds import Seed, default
+from minicnn.tape import Tape
 
 __all__ = ["Range", "Trace", "TraceRow", "trace"]
 
@@ -97,7 +99,10 @@ class Trace:
 
 
 def trace(
-    network: Network, x: np.ndarray, rule: Rule | str = "salinet", seed: Seed | None = None
+    network: Network,
+    x: np.ndarray,
+    rule: Rule | str = "salinet",
+    seed: Seed | Callable[[Tape], Seed] = default,
 ) -> Trace:
     """Run a network forwards and its reversed network backwards, noting every block.
 
@@ -109,8 +114,8 @@ def trace(
         Its input.
     rule : Rule or str
         How to reverse it.
-    seed : Seed, optional
-        What to send back; see `seeds.default`.
+    seed : Seed or callable
+        What to send back, or what chooses it from the tape; see `seeds.default`.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def trace(
 
     """
     tape = network.record(x, keep="all")
-    seed = seed or default(tape)
+    seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
     back: dict[str, list[tuple[str, float]]] = {}
     ranges: dict[str, Range] = {"p": Range.of(seed.p)}
@@ -134,9 +139,7 @@ def trace(
         counted.update(parameters)
         value = tape[call.name]
         steps = back.get(call.name, [])
-        arrived = [ranges[reversed_network.signals[i]] for i in inputs
-                   if call.name in reversed_network.signals
-                   and i in reversed_network.signals]  # fmt: skip
+        arrived = [ranges[name] for name in reversed_network.sent.get(call.name, ())]
         rows.append(
             TraceRow(
                 name=call.name,

@@ -72,7 +72,7 @@ def tensor_to_array(tensor: onnx.TensorProto, where: str) -> np.ndarray:
     """
     try:
         array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, OSError, onnx.checker.ValidationError) as error:
+    except (ValueError, TypeError, LookupError, OSError, onnx.checker.ValidationError) as error:
         raise ModelFileError(
             f"{where}: the data of {tensor.name or 'a constant'} {tuple(tensor.dims)} cannot be "
             f"read ({_first_line(error)}). The file is damaged or its external data is missing."

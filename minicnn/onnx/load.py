@@ -99,7 +99,7 @@ def load(
         network = network.derived(
             inputs={name: (*concrete[name][:1], *inputs[name][1:]) for name in inputs}
         )
-    chosen, source = _preprocess(preprocess, metadata, inputs)
+    chosen, source = _preprocess(preprocess, metadata, inputs, where)
     metadata["minicnn.preprocess.source"] = source
     channels = next(iter(inputs.values()), (None, None))[1:2]
     if chosen is not None and channels not in ((None,), (), (chosen.channels,)):
@@ -194,7 +194,10 @@ def _only_needed(
 
 
 def _preprocess(
-    chosen: Preprocess | str | None, metadata: Mapping[str, str], inputs: Mapping[str, FreeShape]
+    chosen: Preprocess | str | None,
+    metadata: Mapping[str, str],
+    inputs: Mapping[str, FreeShape],
+    where: str,
 ) -> tuple[Preprocess | None, str]:
     """How photos become inputs, and where that comes from."""
     if isinstance(chosen, Preprocess):
@@ -202,22 +205,27 @@ def _preprocess(
     shape = next(iter(inputs.values()), ())
     is_image = len(shape) == 4 and shape[1] in (1, 3)
     if chosen is None and "minicnn.preprocess" in metadata:
-        return Preprocess.from_json(metadata["minicnn.preprocess"]), "file"
+        try:
+            return Preprocess.from_json(metadata["minicnn.preprocess"]), "file"
+        except InputError as error:
+            raise ModelFileError(f"{where}: {error}") from None
     if chosen is not None:
         named = preset(chosen)
         return (_sized(named, shape) if is_image and shape[2] else named), "given"
     if not is_image:
         return None, "none: the input is not an image"
     if shape[1] == 1:
-        side = shape[2] or 224
-        return Preprocess(side, side, (0.0,), (1.0,)), "assumed: grey in 0..1"
+        how = _sized(Preprocess(mean=(0.0,), std=(1.0,)), shape)
+        size = max(how.crop_size or ())
+        return replace(how, size=size), "assumed: grey in 0..1"
     return _sized(PRESETS["imagenet"], shape), "assumed: ImageNet's mean and deviation"
 
 
 def _sized(how: Preprocess, shape: FreeShape) -> Preprocess:
     """The same numbers for the size that a network takes; the short side a seventh longer."""
-    crop = shape[2] or 224
-    return replace(how, size=round(crop * 256 / 224), crop=crop)
+    height, width = shape[2] or 224, shape[3] or 224
+    crop = height if height == width else (height, width)
+    return replace(how, size=round(max(height, width) * 256 / 224), crop=crop)
 
 
 def _labels(

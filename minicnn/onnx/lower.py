@@ -80,6 +80,7 @@ class Lowering:
             name: Constant(array, name) for name, array in constants.items()
         }
         self.values.update((name, Value(name, shape)) for name, shape in inputs.items())
+        self.taken = set(self.values)  # names of values; run() adds those of all nodes
         self.nodes: list[Node] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.reads_shapes = False  # whether the graph was specialised to the inputs' sizes
@@ -94,6 +95,7 @@ class Lowering:
 
         """
         self._check_supported(nodes)
+        self.taken.update(name for proto in nodes for name in proto.output)
         for proto in nodes:
             node = OnnxNode(self, proto)
             converter = registry.find(proto.op_type, proto.domain, self.opset)
@@ -165,10 +167,21 @@ class Lowering:
     def _parameter(self, constant: Constant) -> str:
         """Enter a constant among the network's arrays, under its own name if that is free."""
         name, count = constant.name, 1
-        while name in self.arrays and self.arrays[name] is not constant.array:
+        while self.arrays.get(name, constant.array) is not constant.array or (
+            isinstance(self.values.get(name), Value)
+        ):
             count += 1
             name = f"{constant.name}.{count}"
         self.arrays[name] = constant.array
+        return name
+
+    def step_name(self, output: str, kind: str) -> str:
+        """A name for a step inside an operator that no value of the file has."""
+        name, count = f"{output}/{kind}", 1
+        while name in self.taken:
+            count += 1
+            name = f"{output}/{kind}.{count}"
+        self.taken.add(name)
         return name
 
 
@@ -234,15 +247,15 @@ class OnnxNode:
             self.inputs[operand] if isinstance(operand, int) else operand
             for operand in (operands or (0,))
         ]
-        name = self.proto.output[0]
-        if not all(isinstance(operand, Constant) for operand in chosen):
-            name = f"{name}/{block.kind}" + (f".{len(self._made)}" if self._made else "")
-            self._made.add(name)
+        name = self.lowering.step_name(self.proto.output[0], block.kind)
+        self._made.add(name)
         return self.lowering.add(block, [o for o in chosen if o is not None], name)
 
     def finished(self, result: Constant | Value, name: str) -> Constant | Value:
         """Give the block that makes a result the name that the result has in the file."""
-        if isinstance(result, Constant) or result.name == name:
+        if isinstance(result, Constant):
+            return Constant(result.array, name) if result.name in self._made else result
+        if result.name == name:
             return result
         nodes = self.lowering.nodes
         if nodes and nodes[-1].name == result.name and result.name in self._made:
@@ -254,6 +267,6 @@ class OnnxNode:
         nodes.append(Node(name, block, operands, label))
         return Value(name, result.shape)
 
-    def windows_read_size(self) -> None:
+    def depends_on_size(self) -> None:
         """Say that the result holds for this input size only."""
         self.lowering.reads_shapes = True

@@ -60,5 +60,5 @@ def why_not(name: str, domain: str, opset: int) -> str:
         return f"the domain {domain} is not part of ONNX proper"
     if name in _TABLE:
         return f"read from opset {_TABLE[name][0][0]} on, not at {opset}"
-    close = difflib.get_close_matches(name, _TABLE, 1, cutoff=0.8)
+    close = difflib.get_close_matches(str(name), _TABLE, 1, cutoff=0.8)
     return f"did you mean {close[0]}?" if close else ""

@@ -34,7 +34,7 @@ def constant_of_shape(node: Any) -> Any:
 @operator("Shape")
 def shape(node: Any) -> Any:
     if not node.is_constant():
-        node.windows_read_size()
+        node.depends_on_size()
     start, end = node.attribute("start", 0), node.attribute("end")
     return node.make(np.array(node.shape()[start:end], np.int64))
 

@@ -12,7 +12,7 @@ from minicnn.kernels import Window
 from minicnn.onnx.registry import operator
 
 
-def _window(node: Any, kernel: tuple[int, ...], output_padding: tuple[int, ...] = ()) -> Window:
+def _window(node: Any, kernel: tuple[int, ...]) -> Window:
     """A window from kernel_shape, strides, pads, dilations, auto_pad and ceil_mode."""
     rank = len(kernel)
     stride = node.attribute("strides", (1,) * rank)
@@ -24,7 +24,7 @@ def _window(node: Any, kernel: tuple[int, ...], output_padding: tuple[int, ...] 
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
         totals = []
         if max(stride) > 1:
-            node.windows_read_size()  # with stride 1 the pads are the same for every size
+            node.depends_on_size()  # with stride 1 the pads are the same for every size
         for n, k, s, d in zip(node.shape()[2:], kernel, stride, dilation, strict=True):
             totals.append(max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n))
         small = [total // 2 for total in totals]

@@ -57,15 +57,19 @@ def _slice(node: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
         if not -rank <= axis < rank:
             raise ShapeError(f"cannot slice axis {axis} of {node.shape()}")
         n = node.shape()[int(axis) % rank]
+        if step < 0:
+            node.depends_on_size()
         index[int(axis) % rank] = _python_slice(int(start), int(end), int(step), n)
     return node.add(B.Slice(tuple(index)))
 
 
 def _python_slice(start: int, end: int, step: int, n: int) -> slice:
-    """ONNX clamps where Python would wrap: with a negative step, an end below -n means "all"."""
-    if step < 0 and end < -n:
-        return slice(min(start, n - 1) if start >= 0 else start, None, step)
-    return slice(start, min(end, 2**31), step)
+    """ONNX clamps where Python would wrap: backwards, an end below -n means "all"."""
+    if step > 0:
+        return slice(start, min(end, 2**31), step)
+    start, end = start + n * (start < 0), end + n * (end < 0)
+    first, last = min(max(start, 0), n - 1), min(max(end, -1), n - 1)
+    return slice(first, None if last < 0 else last, step)
 
 
 @operator("Slice")
