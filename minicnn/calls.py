@@ -38,7 +38,6 @@ class Call:
         Key of the value it gave.
     kept : Kept
         What it left for its transpose.
-
     """
 
     name: str
@@ -118,7 +117,6 @@ def pull_back(
     ------
     NotDifferentiableError
         If a block on the way has no transpose.
-
     """
     wanted = set(wanted)
     active = reaches(calls, wanted)

@@ -30,7 +30,6 @@ def count(number: float) -> str:
     --------
     >>> count(1234567)
     '1.23M'
-
     """
     units = ["", "k", "M", "G", "T", "P", "E"]
     while abs(number) >= 999.5 and len(units) > 1:

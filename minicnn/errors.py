@@ -90,7 +90,6 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
     --------
     >>> nearest("cnv1", ["conv1", "pool1"])
     'Did you mean conv1?'
-
     """
     known = list(known)
     lowered = {item.lower(): item for item in reversed(known)}

@@ -34,7 +34,6 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     ------
     OutputError
         If the folder is missing or not writable, or `path` is a folder.
-
     """
     path = Path(path)
     folder = path.parent
@@ -67,7 +66,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     OutputError
         If the file cannot be written.
-
     """
     path = check_writable(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")

@@ -115,7 +115,6 @@ def conv2d(
     ------
     ShapeError
         If channels, filters and groups do not fit, or the window does not fit into the image.
-
     """
     block = B.Conv(window(_kernel(weight), stride, padding, dilation), groups)
     return block(input, weight) if bias is None else block(input, weight, bias)

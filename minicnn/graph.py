@@ -37,7 +37,6 @@ class Node:
         Names of inputs, parameters or other nodes.
     label : str
         What else it may be called: in ONNX a node has a name besides its output's.
-
     """
 
     name: str
@@ -66,7 +65,6 @@ class Builder:
         Of the values.
     known : mapping
         Arrays by name that may turn up as constants, and keep these names.
-
     """
 
     def __init__(self, dtype: np.dtype, known: Mapping[str, np.ndarray]) -> None:

@@ -48,7 +48,6 @@ def jacobian(function: Callable[[Any], Any], x: Any) -> np.ndarray:
     >>> jacobian(ReLU(), [3.0, -1.0])
     array([[1., 0.],
            [0., 0.]], dtype=float32)
-
     """
     x = Tensor(x, requires_grad=True)
     y = function(x)

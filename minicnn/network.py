@@ -113,14 +113,10 @@ class Network(Structure):
             If an input has another dtype, or holds NaN or infinity.
         ShapeError
             If a shape does not fit; the node is named.
-
         """
         values = {name: _frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
-        everything = keep == "all"
-        held_names = {self.value_name(n) for n in ((keep,) if isinstance(keep, str) else keep)
-                      if not everything} | set(self.outputs)  # fmt: skip
-        held_names |= self.read_by_transposes(self._read_by(found)) | {self.logits}
+        wanted = self._worth_holding(keep, found)
         held = dict(values)
         shapes = {name: value.shape for name, value in values.items()}
         shapes.update((name, array.shape) for name, array in self.arrays.items())
@@ -136,9 +132,17 @@ class Network(Structure):
                 dropped[node.name] = " and ".join(rule.name for rule in found)
             calls.append(call)
             seconds[node.name] = step.seconds
-            if everything or node.name in held_names:
+            if node.name in wanted:
                 held[node.name] = _frozen(step.value)
         return Tape(self, calls, held, shapes, dropped, seconds)
+
+    def _worth_holding(self, keep: str | Iterable[str], rules: Sequence[Rule] | None) -> set[str]:
+        """What a tape holds: what is asked for, outputs, class scores, what transposes read."""
+        if keep == "all":
+            return set(self.layers)
+        named = {self.value_name(name) for name in ([keep] if isinstance(keep, str) else keep)}
+        read = self.read_by_transposes(self._read_by(rules))
+        return named | read | {*self.outputs, self.logits}
 
     def _read_by(self, rules: Sequence[Rule] | None) -> list[Node]:
         """The nodes whose transposes some rule takes, or takes something from."""
@@ -167,7 +171,6 @@ class Network(Structure):
         ------
         InputError
             If no input is given and the reversal depends on it.
-
         """
         if inputs:
             return self.record(*inputs).reverse(at, rule, wrt)
@@ -250,7 +253,6 @@ class Network(Structure):
         ------
         UnknownNameError, ShapeError
             If a name is missing or unknown, or a shape differs; then nothing is changed.
-
         """
         own = self.state_dict()
         for name in {**own, **state}:

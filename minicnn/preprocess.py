@@ -30,7 +30,6 @@ class Preprocess:
         What white becomes: 1 or 255.
     order : {"RGB", "BGR"}
         Order of the channels.
-
     """
 
     size: int | None = 256
@@ -80,7 +79,6 @@ class Preprocess:
         ------
         InputError
             If the text does not say how to preprocess.
-
         """
         try:
             fields = json.loads(text)

@@ -78,7 +78,6 @@ class StandIn:
     needs_kept : bool
         Whether the map reads what the block kept (mask, switches, values); if not, a tape recorded
         for this rule does not keep it.
-
     """
 
     make: Callable[[Call], Map | tuple[Map, ...]]
@@ -110,7 +109,6 @@ class Rule:
     >>> from minicnn.blocks import ReLU, Scale
     >>> Rule("half", {ReLU: lambda call: call.transposed >> Scale(0.5)}).name
     'half'
-
     """
 
     name: str
@@ -225,7 +223,6 @@ class Rule:
             The same seed gives the same bits for a layer, whatever else is shuffled.
         layers : str
             Name pattern of the layers concerned.
-
         """
         if statistic not in ("mask", "switches"):
             raise InputError(f"Cannot randomise {statistic!r}: choose 'mask' or 'switches'.")
@@ -300,7 +297,6 @@ def family(code: str) -> Rule:
     --------
     >>> family("FTT").formula
     'max(p, 0)'
-
     """
     code = code.upper()
     if len(code) not in (3, 4) or set(code) - set("TF"):
@@ -352,7 +348,6 @@ def find(rule: Rule | str) -> Rule:
     'DeSaliNet'
     >>> find("TTFF").name
     'SaliNet'
-
     """
     if isinstance(rule, Rule):
         return rule

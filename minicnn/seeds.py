@@ -45,7 +45,6 @@ class Seed:
         What it stands for, for captions.
     index : tuple of int
         The unit, where it is one.
-
     """
 
     at: str
@@ -75,7 +74,6 @@ def unit(tape: Tape, at: str, index: int | tuple[int, ...], weight: str = "one")
     ------
     UnitError
         If the unit lies outside the map.
-
     """
     at = tape.network.value_name(at)
     shape = tape.shapes[at]

@@ -57,7 +57,6 @@ class Structure:
         A shape for each input that leaves lengths open, for tables and drawings.
     dtype : numpy.dtype, optional
         What it computes in; that of its first parameter by default, else float32.
-
     """
 
     name: str
@@ -103,7 +102,6 @@ class Structure:
         ------
         UnknownNameError
             With the nearest names.
-
         """
         if name in self._values_by_name:
             return self._values_by_name[name]
@@ -181,7 +179,6 @@ class Structure:
             If a name does not exist.
         InputError
             If the outputs also depend on an input that was cut off.
-
         """
         starts = listed(inputs) or list(self.inputs)
         starts = [self.value_name(name) for name in starts]

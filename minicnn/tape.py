@@ -50,7 +50,6 @@ class Tape:
         Calls whose statistic was not kept, and for which rules the run was recorded.
     seconds : mapping
         Time each call took.
-
     """
 
     def __init__(
@@ -138,7 +137,6 @@ class Tape:
             If the rule cannot reverse a block, or this tape did not keep what it needs.
         NotDifferentiableError
             If what is asked for does not influence where the signal enters.
-
         """
         network, rule = self.network, rulebook.find(rule)
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
@@ -231,7 +229,6 @@ class Tape:
         -------
         numpy.ndarray or dict
             The signal at the input; by name if several were asked for.
-
         """
         if isinstance(seed, Seed):
             if at is not None and self.network.value_name(at) != seed.at:
@@ -258,7 +255,6 @@ class Tape:
         -------
         dict
             For each rule's name, the map at the input, or a list of maps for a list of seeds.
-
         """
         listed = [seeds] if isinstance(seeds, Seed) else list(seeds)
         named = [rules] if isinstance(rules, (Rule, str)) else rules
@@ -325,7 +321,9 @@ class Tape:
         def read(index: int) -> np.ndarray:
             name = str(call.output if index == OUTPUT else call.operands[index])
             arrays = self.network.arrays
-            return arrays[name] if name in arrays else values[name]
+            if name in arrays:
+                return arrays[name]
+            return values[name] if name in values else self[name]
 
         kept = call.kept
         return replace(call, kept=Kept(kept.statistic, kept.shapes, read))

@@ -43,7 +43,6 @@ def no_grad() -> Iterator[None]:
     >>> with no_grad():
     ...     (x * 2).requires_grad
     False
-
     """
     token = _recording.set(False)
     try:
@@ -103,7 +102,6 @@ class Tensor(Expression):
     >>> (x * x).sum().backward()
     >>> x.grad
     Tensor([6.])
-
     """
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
@@ -171,7 +169,6 @@ class Tensor(Expression):
             If nothing that this tensor was computed from requires gradients.
         ShapeError
             If the gradient has another shape, or is missing for more than one number.
-
         """
         leaves = [origin for origin in _history(self) if origin.block is None]
         signals = _signals(self, gradient, leaves, create_graph, reversal)
@@ -259,7 +256,6 @@ def grad(
     >>> (slope,) = grad((x ** 3).sum(), [x], create_graph=True)
     >>> grad(slope.sum(), [x])[0]
     Tensor([12.])
-
     """
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     origins = []

@@ -32,7 +32,6 @@ class Picture:
         Raw and signed.
     bits : int
         Bits of masks and switches that the rule used.
-
     """
 
     rule: Rule
@@ -88,7 +87,6 @@ def compare(tape: Tape, seed: Seed, rules: Rule | str | Sequence[Rule | str]) ->
     Returns
     -------
     Comparison
-
     """
     named = [rules] if isinstance(rules, (Rule, str)) else rules
     found = [rulebook.find(rule) for rule in named]

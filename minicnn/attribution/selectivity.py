@@ -36,7 +36,6 @@ class Selectivity:
         In the same order, each (C, H, W).
     max_random, max_noise, random_noise : float
         Correlations of the pictures, pair by pair.
-
     """
 
     rule: str
@@ -69,7 +68,6 @@ def selectivity(tape: Tape, at: str, rule: Rule | str, seed: int = 0) -> Selecti
     ------
     UnitError
         If no other channel there gives a picture.
-
     """
     shape = tape.shapes[tape.network.value_name(at)]
     place = tuple(n // 2 for n in shape[2:])

@@ -66,7 +66,6 @@ class Kept:
         Shapes of the operands.
     read : callable
         Gives operand i's value, or the output's for `OUTPUT`: an array, or a tensor on a tape.
-
     """
 
     __slots__ = ("_read", "shapes", "statistic")
@@ -133,7 +132,6 @@ class Block:
         Whether reversal rules have a choice here; a rule that does not name such a block is told.
     statistic : str
         What the kept bits are called: "mask", "switches", "coins", or nothing.
-
     """
 
     operand_names: ClassVar[tuple[str, ...]] = ("input",)

@@ -18,7 +18,6 @@ def imagenet_names() -> tuple[str, ...]:
     --------
     >>> imagenet_names()[243]
     'bull mastiff'
-
     """
     text = resources.files("minicnn.data").joinpath("bundled/imagenet_classes.txt")
     return tuple(text.read_text(encoding="utf-8").splitlines())

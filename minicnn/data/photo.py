@@ -29,7 +29,6 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
     ------
     ImageError
         If the file is missing, no image, truncated, or larger than 89 megapixels.
-
     """
     path = Path(path)
     if not path.exists():
@@ -77,7 +76,6 @@ def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = No
     -------
     numpy.ndarray of float32, shape (1, C, H, W)
         Normalised: (pixel / 255 * scale - mean) / std.
-
     """
     how = _resolve(preprocess)
     pixels = picture(path, how)
@@ -98,7 +96,6 @@ def picture(path: str | os.PathLike[str], preprocess: Preprocess | str | None = 
     -------
     numpy.ndarray of float32, shape (H, W, 3)
         RGB in 0..1.
-
     """
     how = _resolve(preprocess)
     image = open_photo(path)

@@ -39,7 +39,6 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     --------
     >>> float(sigmoid(np.zeros((1, 2, 2)))[0, 0, 0])
     0.5
-
     """
     x = values.astype(np.float64)
     a = np.quantile(x, 0.005)

@@ -31,7 +31,6 @@ def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
     -------
     tuple of int or None
         (top, left, bottom, right); None where it is nearly the whole image, or nothing.
-
     """
     live = np.any([np.any(values != 0, axis=0) for values in pictures], axis=0)  # (H, W)
     rows, columns = np.flatnonzero(live.any(axis=1)), np.flatnonzero(live.any(axis=0))
@@ -79,7 +78,6 @@ def comparison_figure(
     Returns
     -------
     matplotlib.figure.Figure
-
     """
     listed = [comparisons] if isinstance(comparisons, Comparison) else list(comparisons)
     boxes = [support_box([picture.values for picture in one.pictures]) for one in listed]

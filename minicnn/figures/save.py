@@ -21,7 +21,6 @@ def check_format(path: str | os.PathLike[str]) -> None:
     ------
     OutputError
         If the suffix is not one of a picture.
-
     """
     suffix = Path(path).suffix.lstrip(".").lower()
     known = FigureCanvasAgg.get_supported_filetypes()
@@ -40,7 +39,6 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
     ------
     OutputError
         If it cannot be written there.
-
     """
     check_format(path)
     with atomic_path(path) as temporary:

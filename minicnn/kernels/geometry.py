@@ -39,7 +39,6 @@ class Window:
         All begins, then all ends: (top, left, bottom, right) for images.
     ceil_mode : bool
         Round the output size up instead of down.
-
     """
 
     kernel: tuple[int, ...]

@@ -25,7 +25,6 @@ class Packed:
         Shape of the unpacked array.
     levels : int
         Number of values that can occur; 2 for a mask.
-
     """
 
     planes: np.ndarray

@@ -61,7 +61,6 @@ class TraceRow:
         Of the signal sent below; None where no signal passed.
     back_seconds : float
         Time of the way back.
-
     """
 
     name: str
@@ -89,7 +88,6 @@ class Trace:
     network, rule, seed : str
         What was traced, how it was reversed, and from where.
     rows : list of TraceRow
-
     """
 
     network: str
@@ -120,7 +118,6 @@ def trace(
     Returns
     -------
     Trace
-
     """
     tape = network.record(x, keep="all")
     seed = seed if isinstance(seed, Seed) else seed(tape)

@@ -26,7 +26,6 @@ def open_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     ------
     ModelFileError
         If the file is missing, empty, truncated, not ONNX, or holds no graph.
-
     """
     path = Path(path)
     if not path.exists():
@@ -68,7 +67,6 @@ def tensor_to_array(tensor: onnx.TensorProto, where: str) -> np.ndarray:
     ------
     ModelFileError
         If there are more or fewer bytes than its shape needs.
-
     """
     try:
         array = numpy_helper.to_array(tensor)
@@ -104,7 +102,6 @@ def sorted_nodes(graph: onnx.GraphProto, known: set[str], where: str) -> list[on
     ------
     ModelFileError
         If a value is never made, or values wait for each other in a circle.
-
     """
     maker: dict[str, onnx.NodeProto] = {}
     for node in graph.node:

@@ -61,7 +61,6 @@ def load(
         If it uses operators that minicnn does not read; all are listed.
     ShapeError
         If shapes do not fit; the node is named.
-
     """
     path = Path(path)
     where = path.name

@@ -64,7 +64,6 @@ class Lowering:
         Initialisers by name.
     dtype : numpy.dtype
         What the network computes in.
-
     """
 
     def __init__(
@@ -92,7 +91,6 @@ class Lowering:
         ------
         UnsupportedOperatorError
             Listing every operator that is not read.
-
         """
         self._check_supported(nodes)
         self.taken.update(name for proto in nodes for name in proto.output)
