@@ -12,7 +12,7 @@ differentiated again), on symbols it draws the reversed network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -38,6 +38,8 @@ class Call:
         Key of the value it gave.
     kept : Kept
         What it left for its transpose.
+    label : str
+        What else it may be called.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Call:
     operands: tuple[Hashable | None, ...]
     output: Hashable
     kept: Kept
+    label: str = ""
 
     def __repr__(self) -> str:
         return f"<Call {self.name}: {self.block}>"
@@ -68,7 +71,7 @@ Reversal = Callable[[Call, int], Callable[[Any], Any]]
 class Checked(Protocol):
     """A reversal that wants to see all calls before it starts, as rules do."""
 
-    def check(self, calls: Sequence[Call], active: Container[Any]) -> None:
+    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> None:
         """Warn or refuse."""
 
 

@@ -136,7 +136,10 @@ def conv_transpose2d(
     like torch, it must be smaller than stride or dilation.
     """
     made = window(_kernel(weight), stride, padding, dilation)
-    extra = window(1, 1, output_padding, 1).begins
+    extra = window(1, 1, output_padding, 1).pads
+    if extra[:2] != extra[2:]:
+        raise InputError(f"output_padding needs 1 or 2 numbers; it got {output_padding}.")
+    extra = extra[:2]
     for o, s, d in zip(extra, made.stride, made.dilation, strict=True):
         if o >= max(s, d):
             raise InputError(
@@ -361,7 +364,9 @@ def split(tensor: Any, split_size_or_sections: Ints, dim: int = 0) -> list[Any]:
         if sizes < 1:
             raise InputError(f"split needs a length of 1 or more; it got {sizes}.")
         sizes = [min(int(sizes), total - start) for start in range(0, total, int(sizes))]
-    if sum(sizes) != total or min(sizes) < 0:
+    if not all(isinstance(n, (int, np.integer)) for n in sizes):
+        raise InputError(f"split needs whole lengths; it got {list(sizes)}.")
+    if sum(sizes) != total or min(sizes, default=0) < 0:
         raise ShapeError(f"Cannot split axis {dim} of length {total} into {list(sizes)}.")
     starts = np.cumsum([0, *sizes]).tolist()
     return [B.Slice((slice(None),) * axis + (slice(a, b),))(tensor) for a, b in pairwise(starts)]

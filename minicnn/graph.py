@@ -71,7 +71,6 @@ class Builder:
         self.dtype = dtype
         self.nodes: list[Node] = []
         self.arrays: dict[str, np.ndarray] = {}
-        self.constants: set[str] = set()  # names in arrays that are not known ones
         self._names_of = {id(array): name for name, array in known.items()}
         self._known = known  # keeps the arrays alive, so that their ids stay theirs
         self._prefix = "value"
@@ -100,8 +99,9 @@ class Builder:
         """Apply a map to a symbol; its last node is called `name`, those before it name/Kind."""
         first, self._prefix = len(self.nodes), name
         result = function(p)
-        if len(self.nodes) == first:
-            return result
+        made = {node.name for node in self.nodes[first:]}
+        if not isinstance(result, Symbol) or result.name not in made:
+            return result  # p itself, or something that the caller will refuse
         old, new = result.name, self._free(name)
         for i in range(first, len(self.nodes)):
             node = self.nodes[i]
@@ -116,7 +116,6 @@ class Builder:
         if name is None:
             name = self._free(f"{self._prefix}.kept")
             self._names_of[id(array)] = name
-            self.constants.add(name)
         self.arrays[name] = array
         return name
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from minicnn import drawing
 from minicnn import rules as rulebook
-from minicnn.blocks import Block, Expression, Kept, Packed
+from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
 from minicnn.errors import InputError, MiniCNNError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Node
 from minicnn.rules import Rule
 from minicnn.structure import Structure, spoken
-from minicnn.tape import Tape
+from minicnn.tape import Tape, frozen
 from minicnn.tensor import Tensor
 
 __all__ = ["Network", "Step"]
@@ -70,8 +70,15 @@ class Network(Structure):
             values: Mapping[str, Any] = self._run_tensors(inputs)
         else:
             values = self.values(self._named_inputs(inputs), self.outputs)
-        result = tuple(_own(values[name], inputs) for name in self.outputs)
-        return result[0] if len(result) == 1 else result
+        taken = [*inputs, *self.arrays.values()]
+        result: list[Any] = []
+        for name in self.outputs:  # each in memory of its own
+            value = values[name]
+            if isinstance(value, np.ndarray):
+                shared = any(np.may_share_memory(value, other) for other in [*taken, *result])
+                value = value.copy() if shared or not value.flags.writeable else value
+            result.append(value)
+        return result[0] if len(result) == 1 else tuple(result)
 
     def values(self, inputs: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, Any]:
         """Run as far as needed, and give the named values."""
@@ -114,9 +121,10 @@ class Network(Structure):
         ShapeError
             If a shape does not fit; the node is named.
         """
-        values = {name: _frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
+        values = {name: frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
-        wanted = self._worth_holding(keep, found)
+        expected = self.infer_shapes(*(x.shape for x in values.values()))
+        wanted = self._worth_holding(keep, found, expected)
         held = dict(values)
         shapes = {name: value.shape for name, value in values.items()}
         shapes.update((name, array.shape) for name, array in self.arrays.items())
@@ -124,36 +132,39 @@ class Network(Structure):
         for step in self._execute(values, self.nodes):
             node = step.node
             shapes[node.name] = step.value.shape
-            kept = Kept(step.statistic, [shapes[o] for o in node.operands], _unbound)
-            call = Call(node.name, node.block, node.operands, node.name, kept)
+            call = _call(node, step.statistic, shapes)
             unread = found is not None and not any(rule.needs_kept(call) for rule in found)
             if step.statistic is not None and found is not None and unread:
-                call = replace(call, kept=kept.replaced(None))
+                call = replace(call, kept=call.kept.replaced(None))
                 dropped[node.name] = " and ".join(rule.name for rule in found)
             calls.append(call)
             seconds[node.name] = step.seconds
             if node.name in wanted:
-                held[node.name] = _frozen(step.value)
+                held[node.name] = frozen(step.value)
         return Tape(self, calls, held, shapes, dropped, seconds)
 
-    def _worth_holding(self, keep: str | Iterable[str], rules: Sequence[Rule] | None) -> set[str]:
+    def _worth_holding(
+        self,
+        keep: str | Iterable[str],
+        rules: Sequence[Rule] | None,
+        shapes: Mapping[str, Shape],
+    ) -> set[str]:
         """What a tape holds: what is asked for, outputs, class scores, what transposes read."""
         if keep == "all":
             return set(self.layers)
         named = {self.value_name(name) for name in ([keep] if isinstance(keep, str) else keep)}
-        read = self.read_by_transposes(self._read_by(rules))
+        read = self.read_by_transposes(self._read_by(rules, shapes))
         return named | read | {*self.outputs, self.logits}
 
-    def _read_by(self, rules: Sequence[Rule] | None) -> list[Node]:
+    def _read_by(self, rules: Sequence[Rule] | None, shapes: Mapping[str, Shape]) -> list[Node]:
         """The nodes whose transposes some rule takes, or takes something from."""
         if rules is None:
             return list(self.nodes)
-        nothing = Kept(None, (), _unbound)
-        calls = [Call(n.name, n.block, n.operands, n.name, nothing) for n in self.nodes]
+        known = {**{name: array.shape for name, array in self.arrays.items()}, **shapes}
         return [
             node
-            for node, call in zip(self.nodes, calls, strict=True)
-            if any(rule.needs_kept(call) for rule in rules)
+            for node in self.nodes
+            if any(rule.needs_kept(_call(node, None, known)) for rule in rules)
         ]
 
     def reverse(
@@ -287,19 +298,10 @@ class Network(Structure):
         return drawing.to_html(self)
 
 
-def _frozen(array: np.ndarray) -> np.ndarray:
-    """A view that nobody can write through."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _own(value: Any, inputs: Sequence[Any]) -> Any:
-    """A result in memory of its own: not the input's, not a view that repeats values."""
-    if not isinstance(value, np.ndarray):
-        return value
-    shared = any(np.may_share_memory(value, x) for x in inputs)
-    return value.copy() if shared or not value.flags.writeable else value
+def _call(node: Node, statistic: Packed | None, shapes: Mapping[str, Shape]) -> Call:
+    """A node's call; its values are bound later, by the tape."""
+    kept = Kept(statistic, [shapes[name] for name in node.operands], _unbound)
+    return Call(node.name, node.block, node.operands, node.name, kept, node.label)
 
 
 def _unbound(index: int) -> Any:

@@ -51,8 +51,9 @@ class Preprocess:
             raise InputError(f"mean, std and scale are numbers; got {numbers}.")
         if not min(self.std) > 0:
             raise InputError(f"std must be positive; got {self.std}.")
-        sides = self.crop if isinstance(self.crop, tuple) else (self.crop,)
-        if len(sides) > 2 or not all(_is_side(side) for side in (self.size, *sides)):
+        pair = isinstance(self.crop, tuple) and len(self.crop) == 2 and None not in self.crop
+        sides = self.crop if pair and isinstance(self.crop, tuple) else (self.crop,)
+        if not all(_is_side(side) for side in (self.size, *sides)):
             raise InputError(
                 f"size and crop are numbers of pixels, or None; got {self.size!r}, {self.crop!r}."
             )
@@ -91,7 +92,7 @@ class Preprocess:
 
 
 def _is_side(side: object) -> bool:
-    return side is None or (isinstance(side, int) and side > 0)
+    return side is None or (type(side) is int and side > 0)
 
 
 PRESETS = {

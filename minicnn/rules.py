@@ -26,19 +26,17 @@ import dataclasses
 import fnmatch
 import warnings
 import zlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn.blocks import (
     LRN,
+    OUTPUT,
     Block,
     Clip,
-    Divide,
     Identity,
-    MatMul,
     MaxPool,
-    Multiply,
     ReLU,
 )
 from minicnn.calls import Call, own_transpose
@@ -145,13 +143,20 @@ class Rule:
             return own_transpose(call, wrt)
         made = entry.make(call)
         if isinstance(made, tuple):
-            return made[wrt]
+            if len(made) != len(call.operands):
+                raise RuleError(
+                    f"Rule {self.name} at {call.name}: its entry gave {len(made)} maps for "
+                    f"{len(call.operands)} operands."
+                )
+            made = made[wrt]
+        elif wrt > 0:
+            return own_transpose(call, wrt)
         if not callable(made) or isinstance(made, type):
             raise RuleError(
                 f"Rule {self.name} at {call.name}: its entry must give a block or another map, "
                 f"such as ReLU() or call.transposed; it gave {made!r}."
             )
-        return own_transpose(call, wrt) if wrt > 0 else made
+        return made
 
     def entry(self, call: Call) -> StandIn | None:
         """The stand-in for a call, if the table names it."""
@@ -166,17 +171,18 @@ class Rule:
         entry = self.entry(call)
         return entry is None or entry.needs_kept
 
-    def check(self, calls: Sequence[Call], active: Container[Any]) -> None:
+    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> None:
         """Warn or refuse where nonlinear blocks are not named, as `unmatched` says.
 
-        A product of two values that both depend on the input counts as nonlinear.
+        Blocks count as nonlinear, too, where they multiply (or divide by) values that depend on one
+        and the same input, such as the gates of squeeze-and-excitation.
 
         Parameters
         ----------
         calls : sequence of Call
             Those that the rule is about to reverse.
-        active : container
-            The values that signals arrive at.
+        wanted : iterable of hashable
+            The values whose signals are asked for.
 
         Raises
         ------
@@ -192,11 +198,14 @@ class Rule:
                 )
         if self.unmatched == "transpose":
             return
-        missed = [
-            call
-            for call in calls
-            if (call.block.nonlinear or _is_product(call, active)) and self.entry(call) is None
-        ]
+        roots: dict[Hashable, set[Hashable]] = {value: {value} for value in wanted}
+        missed = []
+        for call in calls:
+            nonlinear = call.block.nonlinear or _is_product(call, roots)
+            if nonlinear and self.entry(call) is None:
+                missed.append(call)
+            below = set().union(*(roots.get(operand, set()) for operand in call.operands))
+            roots.setdefault(call.output, set()).update(below)
         if not missed:
             return
         listed = ", ".join(f"{call.name} ({call.block.kind})" for call in missed[:8])
@@ -226,6 +235,8 @@ class Rule:
         """
         if statistic not in ("mask", "switches"):
             raise InputError(f"Cannot randomise {statistic!r}: choose 'mask' or 'switches'.")
+        if seed < 0:
+            raise InputError(f"A seed is 0 or more; got {seed}.")
         return dataclasses.replace(
             self,
             name=f"{self.name} with random {statistic}"
@@ -244,22 +255,30 @@ class Rule:
         return call
 
     def _randomises(self, call: Call, statistic: str, layers: str) -> bool:
-        named = call.block.statistic == statistic and fnmatch.fnmatchcase(call.name, layers)
+        named = call.block.statistic == statistic and _is_named(call, layers)
         return named and self.needs_kept(call)
 
 
-def _is_product(call: Call, active: Container[Any]) -> bool:
-    """Whether a call multiplies values that both depend on the input."""
-    if not isinstance(call.block, (Divide, MatMul, Multiply)):
-        return False
-    inner = [i for i, operand in enumerate(call.operands) if operand in active]
-    return any(j in inner for i in inner for j in call.block.uses(i) if j != i)
+def _is_product(call: Call, roots: Mapping[Hashable, set[Hashable]]) -> bool:
+    """Whether a transpose reads values that depend on what its own operand depends on."""
+    below = [roots.get(operand, set()) for operand in call.operands]
+    everything = set().union(*below)
+    return any(
+        mine & (everything if index == OUTPUT else below[index])
+        for wrt, mine in enumerate(below)
+        if mine
+        for index in call.block.uses(wrt)
+    )
 
 
 def _matches(key: Key, call: Call) -> bool:
     if isinstance(key, type):
         return isinstance(call.block, key)
-    return fnmatch.fnmatchcase(call.name, key) if isinstance(key, str) else key(call)
+    return _is_named(call, key) if isinstance(key, str) else key(call)
+
+
+def _is_named(call: Call, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (call.name, call.label) if name)
 
 
 def is_rectifier(call: Call) -> bool:

@@ -128,6 +128,11 @@ def logit(tape: Tape, number: int | None = None) -> Seed:
 def max_unit(tape: Tape, at: str) -> Seed:
     """One-hot at the strongest unit of a value."""
     at = tape.network.value_name(at)
+    if len(tape.shapes[at]) < 2:
+        raise UnitError(
+            f"{at} has shape {tape.shapes[at]}: no units of an image. Send an array back instead: "
+            f"tape.backward(p, at={at!r})."
+        )
     value = tape[at][0]
     return unit(tape, at, tuple(int(i) for i in np.unravel_index(value.argmax(), value.shape)))
 

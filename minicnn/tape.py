@@ -27,7 +27,7 @@ from minicnn.seeds import Seed
 if TYPE_CHECKING:
     from minicnn.network import Network
 
-__all__ = ["Tape"]
+__all__ = ["Tape", "frozen"]
 
 
 class Tape:
@@ -89,7 +89,7 @@ class Tape:
         return self.fetch([name])[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.shapes
+        return name in self._held or name in self._by_name
 
     def fetch(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Values by name, in one run for all that are not held; the same bits either way."""
@@ -97,7 +97,8 @@ class Tape:
         missing = [name for name in names if name not in self._held]
         values = dict(self._held)
         if missing:
-            values.update(self.network.values(self.inputs, missing))
+            found = self.network.values(self.inputs, missing)
+            values.update((name, frozen(value)) for name, value in found.items())
         return {name: values[name] for name in names}
 
     def call(self, name: str) -> Call:
@@ -141,9 +142,11 @@ class Tape:
         network, rule = self.network, rulebook.find(rule)
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
         targets = self._targets(wrt, tops)
+        if len({*tops}) < len(tops):
+            raise InputError(f"A signal enters twice at one value: {', '.join(tops)}.")
         path = self._path(tops, targets)
         active = reaches(path, targets)
-        rule.check(path, active)
+        rule.check(path, targets)
         self._check_kept(path, rule)
         reading = [call for call in path if rule.needs_kept(call)]
         read = {name for call in reading for name in self._values_read(call, active)}
@@ -166,6 +169,12 @@ class Tape:
             def drawn(p: Symbol) -> Symbol:
                 first = len(builder.nodes)
                 q = builder.named(name, rule(call, wrt), p)
+                if not isinstance(q, Symbol) or q.shape != call.kept.shapes[wrt]:
+                    raise RuleError(
+                        f"Rule {rule.name} at {call.name}: its map must give a signal of shape "
+                        f"{call.kept.shapes[wrt]}, made of blocks; it gave "
+                        f"{getattr(q, 'shape', type(q).__name__)}."
+                    )
                 mirrors.update((node.name, call.name) for node in builder.nodes[first:])
                 signals[str(call.operands[wrt])] = q.name
                 sent.setdefault(call.name, []).append(q.name)
@@ -184,10 +193,10 @@ class Tape:
             raise NotDifferentiableError(
                 f"{', '.join(tops)} does not depend on {', '.join(lost)}: no signal arrives there."
             )
-        outputs = []
+        outputs: list[str] = []
         for target in targets:
             symbol = found[target]
-            if symbol.name in [entry.name for entry in entries.values()]:
+            if symbol.name in [*outputs, *(entry.name for entry in entries.values())]:
                 symbol = builder.named(f"{target}.T", Identity(), symbol)
                 signals[target] = symbol.name
             outputs.append(symbol.name)
@@ -202,6 +211,7 @@ class Tape:
             signals=signals,
             mirrors=mirrors,
             sent=sent,
+            typical={},
             constants=frozenset(builder.arrays.keys() - network.arrays.keys()) | network.constants,
         )
 
@@ -365,3 +375,10 @@ class Tape:
             f"<Tape of {self.network.name}: {len(self.calls)} calls, {kept:,} bytes of masks and "
             f"switches, {held:,} bytes of values held>"
         )
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """A view that nobody can write through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

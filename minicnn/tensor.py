@@ -64,7 +64,7 @@ class _Origin:
         self.statistic: Packed | None = None
         self.saved: dict[int, tuple[np.ndarray, _Origin | None]] = {}
 
-    def call(self, live: bool) -> Call:
+    def call(self, live: bool, number: int) -> Call:
         """As a call; kept operands are tensors with their history when live, else arrays."""
 
         def read(index: int) -> Any:
@@ -75,7 +75,7 @@ class _Origin:
 
         assert self.block is not None
         kept = Kept(self.statistic, self.shapes, read)
-        return Call(self.block.kind, self.block, self.operands, self, kept)
+        return Call(f"{self.block.kind}.{number}", self.block, self.operands, self, kept)
 
 
 class Tensor(Expression):
@@ -300,9 +300,12 @@ def _signals(
         p = Tensor(np.asarray(p, output.dtype))
     if p.shape != output.shape:
         raise ShapeError(f"The gradient has shape {p.shape}; the tensor has {output.shape}.")
-    calls = [o.call(create_graph) for o in _history(output) if o.block is not None]
+    history = [origin for origin in _history(output) if origin.block is not None]
+    calls = [origin.call(create_graph, number) for number, origin in enumerate(history)]
     if isinstance(reversal, Checked):
-        reversal.check(calls, reaches(calls, wanted))
+        active = reaches(calls, wanted)
+        passed = [call for call in calls if any(o in active for o in call.operands)]
+        reversal.check(passed, wanted)
     seed = p if create_graph else p.data
     return pull_back(calls, {output._origin: seed}, wanted, reversal)
 

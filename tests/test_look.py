@@ -7,7 +7,7 @@ import minicnn
 from minicnn import figures, seeds
 from minicnn import functional as F
 from minicnn.attribution import compare, selectivity
-from minicnn.blocks import Add, Conv, ReLU
+from minicnn.blocks import Add, Concat, Conv, ReLU
 from minicnn.graph import Node
 from minicnn.look import trace
 from minicnn.network import Network
@@ -65,6 +65,25 @@ def test_a_row_counts_what_its_block_costs(net, x):
     assert found["r"].forward.low == 0
     assert row.seconds > 0
     assert row.back_seconds > 0
+
+
+def test_trace_of_a_network_with_a_parameter_called_p():
+    nodes = [Node("y", Add(), ("x", "p"))]
+    odd = Network("odd", {"x": (None, 3)}, nodes, ["y"], {"p": np.ones(3, np.float32)})
+    assert trace(odd, np.ones((1, 3), np.float32)).rows[0].backward.high == 1
+
+
+def test_fractions_of_several_signals_count_values(rng):
+    arrays = {"wa": rng.standard_normal((1, 1, 1, 1)), "wb": rng.standard_normal((9, 1, 1, 1))}
+    window = F.window(1, 1, 0, 1)
+    nodes = [
+        Node("a", Conv(window), ("x", "wa")),
+        Node("b", Conv(window), ("x", "wb")),
+        Node("y", Concat(1), ("a", "b")),
+    ]
+    net = Network("cat", {"x": (None, 1, 1, 1)}, nodes, ["y"], arrays)
+    found = trace(net, np.ones((1, 1, 1, 1)), seed=lambda tape: seeds.unit(tape, "y", (0, 0, 0)))
+    assert found.rows[2].backward.positive == pytest.approx(0.1)
 
 
 def test_trace_takes_rules_and_seeds(net, x):

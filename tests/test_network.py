@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, seeds
+from minicnn import Rule, Tensor, seeds
 from minicnn import functional as F
 from minicnn.blocks import (
     Add,
@@ -16,13 +16,16 @@ from minicnn.blocks import (
     Mean,
     Multiply,
     ReLU,
+    Scale,
     Sigmoid,
     Softmax,
+    Transpose,
 )
 from minicnn.errors import (
     InputError,
     MiniCNNError,
     NotDifferentiableError,
+    RuleError,
     ShapeError,
     UnitError,
     UnknownNameError,
@@ -245,6 +248,78 @@ def test_results_have_memory_of_their_own(net, x):
     flat = flat.astype(np.float64)
     flat(x)[...] = 7
     assert (x != 7).all()
+
+
+def test_two_inputs_that_get_the_same_signal_get_their_own_copies():
+    nodes = [Node("s", Add(), ("a", "b")), Node("y", ReLU(), ("s",))]
+    net = Network("two", {"a": (None, 3), "b": (None, 3)}, nodes, ["y"])
+    one = np.ones((1, 3), np.float32)
+    tape = net.record(one, one)
+    assert len(set(tape.reverse().outputs)) == 2
+    found = tape.backward(one)
+    found["a"][...] = 9
+    assert (found["b"] == 1).all()
+    back = tape.reverse()
+    again = back.record(one).reverse(at=back.outputs)  # and reversing twice is J again
+    np.testing.assert_array_equal(again(one, 2 * one), 3 * one)
+
+
+def test_outputs_share_no_memory_with_weights_or_each_other(rng):
+    w = rng.standard_normal((2, 3)).astype(np.float32)
+    nodes = [
+        Node("wt", Transpose((1, 0)), ("w",)),
+        Node("y", Linear(), ("x", "w")),
+        Node("z", Flatten(), ("y",)),
+    ]
+    net = Network("shares", {"x": (None, 3)}, nodes, ["wt", "y", "z"], {"w": w})
+    before = w.copy()
+    wt, y, z = net(np.ones((1, 3), np.float32))
+    wt[...], z[...] = 7, 8
+    np.testing.assert_array_equal(w, before)
+    assert (y != 8).all()
+
+
+def test_values_computed_again_are_read_only(net, x):
+    with pytest.raises(ValueError, match="read-only"):
+        net.record(x)["a"][...] = 0
+
+
+def test_a_cut_reversed_network_can_be_reversed_and_drawn(net, x):
+    rev = net.record(x).reverse(at="pool")
+    piece = rev.cut(outputs="rc.T")
+    assert "2x6x6" in piece.reverse().summary().splitlines()[1]
+    dot = net.to_dot(piece)
+    drawn = [line.split('"')[3] for line in dot.splitlines() if "style=dotted" in line]
+    assert drawn
+    assert all(f'  "{name}" [label' in dot for name in drawn)
+
+
+def test_rules_with_predicates_on_shapes_can_be_recorded_for(net, x):
+    wide = Rule("wide", {
+        lambda call: isinstance(call.block, ReLU) and call.shape[1] > 2: lambda call: ReLU(),
+    }, unmatched="transpose")  # fmt: skip
+    p = np.ones((1, 5))
+    lean, full = net.record(x, rules=[wide]), net.record(x)
+    np.testing.assert_array_equal(lean.backward(p, wide), full.backward(p, wide))
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda call: lambda p: p.sum(), r"must give a signal of shape \(1, 4, 6, 6\)"),
+        (lambda call: lambda p: np.zeros(3), "made of blocks"),
+        (lambda call: (ReLU(), ReLU()), "2 maps for 1 operands"),
+    ],
+)
+def test_stand_ins_are_checked(net, x, made, says):
+    with pytest.raises(RuleError, match=says):
+        net.record(x).backward(np.ones((1, 5)), Rule("odd", {"ra": made}, unmatched="transpose"))
+
+
+def test_rule_patterns_know_labels(net, x):
+    mute = Rule("mute", {"first": lambda call: Scale(0.0)}, unmatched="transpose")
+    seen = mute.entry(net.record(x).call("a"))
+    assert seen is not None
 
 
 def test_what_was_kept_is_no_parameter(rng, x):

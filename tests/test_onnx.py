@@ -163,6 +163,40 @@ def test_a_shape_subgraph_folds_away_and_other_batches_still_work(tmp_path):
     np.testing.assert_allclose(network(x), expected, atol=1e-5)
 
 
+def test_a_batch_that_the_graph_computes_with_stays_fixed(tmp_path):
+    """x divided by its batch, and rows in reverse: other batches would give wrong numbers."""
+    divided = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "i"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["x", "f"], ["y"]),
+    ]
+    backwards = [helper.make_node("Slice", ["x", "a", "b", "c", "d"], ["y"])]
+    for nodes, constants in [
+        (divided, {"i": np.int64(0)}),
+        (
+            backwards,
+            {
+                "a": np.array([-1]),
+                "b": np.array([-(2**31)]),
+                "c": np.array([0]),
+                "d": np.array([-1]),
+            },
+        ),
+    ]:
+        graph = helper.make_graph(
+            nodes,
+            "batch",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+        )
+        opset = [helper.make_opsetid("", 13)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "m.onnx")
+        assert minicnn.load(tmp_path / "m.onnx").inputs == {"x": (1, 3)}
+        assert minicnn.load(tmp_path / "m.onnx", shape=(4, 3)).inputs == {"x": (4, 3)}
+
+
 def test_a_batch_of_one_baked_into_reshape_opens(tmp_path):
     nodes = [node("Reshape", ["x", "to"], ["flat"]), node("MatMul", ["flat", "w"], ["y"])]
     arrays = {"to": ints(1, 24), "w": noise(24, 5)}

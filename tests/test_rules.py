@@ -239,6 +239,24 @@ def test_products_of_two_signals_are_not_passed_over():
         tape.backward(P, "deconvnet")
 
 
+def test_products_with_parameters_raise_no_false_alarm(recwarn):
+    x = minicnn.Tensor(X, requires_grad=True)
+    w = minicnn.Tensor(P, requires_grad=True)
+    (minicnn.functional.relu(x) * w).backward(P, reversal=DECONVNET)
+    above = minicnn.functional.sigmoid(x)
+    minicnn.grad(minicnn.functional.relu(above), above, P, reversal=DECONVNET)
+    assert not recwarn.list
+
+
+def test_random_switches_do_not_depend_on_the_batch(rng):
+    window = minicnn.functional.window((1, 3), (1, 3), 0, 1)
+    net = chain(MaxPool(window), size=60)
+    x = rng.standard_normal((2, 1, 1, 60)).astype(np.float32)
+    rule, p = SALINET.with_random("switches", 0), np.ones((2, 1, 1, 20), np.float32)
+    both, alone = net.record(x).backward(p, rule), net.record(x[:1]).backward(p[:1], rule)
+    np.testing.assert_array_equal(both[:1], alone)
+
+
 def test_rules_on_tensors_are_checked_too():
     strict = Rule("strict", {ReLU: lambda call: ReLU()}, unmatched="raise")
     x = minicnn.Tensor(X, requires_grad=True)

@@ -88,8 +88,8 @@ class Kept:
         """The statistic, or an error for people where it was not kept."""
         if self.statistic is None:
             raise RuleError(
-                f"The {block.statistic} of this {block.kind} was not kept: the rule says that it "
-                f"does not need it (needs_kept=False), but reads it."
+                f"The {block.statistic} of this {block.kind} was not kept: the tape was recorded "
+                f"for rules that say that they do not need it (needs_kept=False)."
             )
         return self.statistic
 

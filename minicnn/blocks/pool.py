@@ -90,9 +90,11 @@ class MaxPool(Block):
         window, size = self.over(kept.shapes[0]), kept.shapes[0][2:]
         inside = window.tap_in_image(size)  # (taps, *out)
         generator = np.random.default_rng(seed)
-        scores = generator.random((window.volume, *switches.shape), np.float32)
-        scores[np.broadcast_to(~inside[:, None, None], scores.shape)] = -1
-        switch = scores.argmax(0).astype(np.min_scalar_type(window.volume))
+        switch = np.empty(switches.shape, np.min_scalar_type(window.volume))
+        for n in range(switches.shape[0]):  # image by image: the batch does not matter
+            scores = generator.random((window.volume, *switches.shape[1:]), np.float32)
+            scores[np.broadcast_to(~inside[:, None], scores.shape)] = -1
+            switch[n] = scores.argmax(0)
         return kept.replaced(Packed.pack(switch, window.volume))
 
     @property
@@ -104,13 +106,13 @@ class MaxPool(Block):
 
     def shape(self, *shapes: Shape) -> Shape:
         window = self.over(shapes[0])
-        for pad, extent in zip(window.pads, window.extent * 2, strict=True):
-            if pad >= extent:
-                raise ShapeError(
-                    f"{self.kind} with pads {window.pads} has windows of {window.extent} that lie "
-                    f"wholly in the padding; pads must be smaller than the window."
-                )
-        return _pooled(self, window, shapes[0])
+        out = _pooled(self, window, shapes[0])
+        if not all(pixels.any(1).all() for pixels in window.pixels_by_axis(shapes[0][2:])):
+            raise ShapeError(
+                f"{self.kind} over {shapes[0][2:]} with pads {window.pads} has windows that lie "
+                f"wholly in the padding: there is no maximum. Use smaller pads."
+            )
+        return out
 
     def flops(self, *shapes: Shape) -> int:
         return prod(self.shape(*shapes)) * self.over(shapes[0]).volume

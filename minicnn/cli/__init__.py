@@ -34,5 +34,6 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "This needs more memory than there is; give a smaller photo."
     if isinstance(error, OSError):
-        return f"The output cannot be written: {error.strerror or error}."
+        what = f"{error.filename} cannot be opened" if error.filename else "Cannot print"
+        return f"{what}: {error.strerror or error}."
     return str(error)

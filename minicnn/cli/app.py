@@ -81,7 +81,8 @@ def program() -> str:
 def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """A photo as the network's input and as something to look at."""
     file = bundled_path(path)
-    return photo(file, network.preprocess), picture(file, network.preprocess)
+    x = photo(file, network.preprocess).astype(network.dtype, copy=False)
+    return x, picture(file, network.preprocess)
 
 
 def warn_if_assumed(network: Network) -> None:

@@ -22,7 +22,7 @@ from minicnn.cli.app import (
     warn_if_assumed,
 )
 from minicnn.drawing import table
-from minicnn.errors import InputError, OutputError, nearest
+from minicnn.errors import InputError, OutputError
 from minicnn.files import atomic_path, check_writable
 from minicnn.network import Network
 from minicnn.seeds import choose
@@ -69,8 +69,7 @@ def command(
     preprocess: PreprocessName = None,
 ) -> None:
     """Compare what SaliNet, DeConvNet, DeSaliNet and their family show for one unit."""
-    if display not in figures.DISPLAYS:
-        raise InputError(f"There is no display {display!r}. {nearest(display, figures.DISPLAYS)}")
+    figures.display_named(display)  # refuses unknown ones before any work
     if selective and unit != "max":
         raise InputError("--selectivity picks its own units; leave --unit out.")
     if seed is not None and not selective:
@@ -99,7 +98,7 @@ def command(
     else:
         comparison = compare(tape, top, chosen)
         text = _comparison_table(comparison, float(tape[top.at][(0, *top.index)]))
-        draw = figures.family_figure if rules.strip().lower() == "all" else _one_row
+        draw = figures.family_figure if rules.strip(" ,").lower() == "all" else _one_row
         figure = draw(seen, comparison, f"{network.name}: {top.label}", display)
         arrays = comparison.arrays()
     figures.save(figure, out)

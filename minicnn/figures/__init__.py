@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from minicnn.figures.display import DISPLAYS, Display, sigmoid, symmetric
+from minicnn.figures.display import DISPLAYS, Display, display_named, sigmoid, symmetric
 from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
 from minicnn.figures.save import check_format, save
 
@@ -12,6 +12,7 @@ __all__ = [
     "Figure",
     "check_format",
     "comparison_figure",
+    "display_named",
     "family_figure",
     "save",
     "selectivity_figure",

@@ -17,7 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["DISPLAYS", "Display", "sigmoid", "symmetric"]
+from minicnn.errors import InputError, nearest
+
+__all__ = ["DISPLAYS", "Display", "display_named", "sigmoid", "symmetric"]
 
 Display = Callable[[np.ndarray], np.ndarray]
 
@@ -61,6 +63,13 @@ def symmetric(values: np.ndarray) -> np.ndarray:
 
 
 DISPLAYS: dict[str, Display] = {"sigmoid": sigmoid, "symmetric": symmetric}
+
+
+def display_named(name: str) -> Display:
+    """A display by name: sigmoid or symmetric."""
+    if name not in DISPLAYS:
+        raise InputError(f"There is no display {name!r}. {nearest(name, DISPLAYS)}")
+    return DISPLAYS[name]
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minicnn.attribution import Comparison, Picture, Selectivity
-from minicnn.figures.display import DISPLAYS
+from minicnn.errors import InputError
+from minicnn.figures.display import display_named
 
 __all__ = ["Box", "comparison_figure", "family_figure", "selectivity_figure", "support_box"]
 
@@ -102,6 +103,8 @@ def family_figure(
     (and, with LRN, whether LRN is back-propagated); the photo stands before the first row.
     """
     rows = len(comparison.pictures) // 4
+    if len(comparison.pictures) not in (8, 16):
+        raise InputError(f"The family has 8 or 16 rules; got {len(comparison.pictures)}.")
     figure, axes = _grid(rows, 5, title)
     box = support_box([picture.values for picture in comparison.pictures])
     zoom = _zoom(box, photo)
@@ -208,7 +211,7 @@ def _show_values(
     """Show a raw map with the contrast of its box, outside of which it is zero; return the box."""
     top, left, bottom, right = box or (0, 0, *values.shape[1:])
     inside = values[:, top:bottom, left:right]
-    image = DISPLAYS[display](inside)
+    image = display_named(display)(inside)
     if zoom is None and box is not None:
         whole = np.full((*values.shape[1:], 3), 0.5)
         whole[top:bottom, left:right] = image

@@ -153,6 +153,21 @@ class Window:
             (..., *(slice(first, n) for first, n, b in ends)),
         )
 
+    def pixels_by_axis(self, size: tuple[int, ...], include_pad: bool = False) -> list[np.ndarray]:
+        """For each axis a boolean array (out, kernel): does that tap read a pixel of the image?
+
+        With `include_pad` the pads count as the image; taps beyond them never do.
+        """
+        found = []
+        for n, b, e, k, s, d, o in zip(
+            size, self.begins, self.ends, self.kernel, self.stride, self.dilation,
+            self.output_size(size), strict=True,
+        ):  # fmt: skip
+            positions = s * np.arange(o)[:, None] - b + d * np.arange(k)[None]
+            first, last = (-b, n + e) if include_pad else (0, n)
+            found.append((positions >= first) & (positions < last))
+        return found
+
     def tap_in_image(self, size: tuple[int, ...]) -> np.ndarray:
         """Boolean array (taps, *out): does that tap of that window lie inside the image?"""
         buffer = self.padded(np.ones(size, dtype=bool), False)

@@ -145,18 +145,11 @@ def _divisor(window: Window, size: Size, include_pad: bool, dtype: np.dtype) -> 
 
     Taps beyond the padded image (a last window in ceil mode) never count.
     """
-    out = window.output_size(size)
     divisor = np.ones((1,) * window.rank, dtype)
-    for axis, (n, b, e, k, s, d, o) in enumerate(
-        zip(size, window.begins, window.ends, window.kernel, window.stride, window.dilation, out,
-            strict=True)
-    ):  # fmt: skip
-        positions = s * np.arange(o)[:, None] - b + d * np.arange(k)[None]  # (o, k)
-        first, last = (-b, n + e) if include_pad else (0, n)
-        count = ((positions >= first) & (positions < last)).sum(1)
+    for axis, pixels in enumerate(window.pixels_by_axis(size, include_pad)):  # (out, kernel)
         shape = [1] * window.rank
-        shape[axis] = o
-        divisor = divisor * np.maximum(count, 1).reshape(shape).astype(dtype)
+        shape[axis] = len(pixels)
+        divisor = divisor * np.maximum(pixels.sum(1), 1).reshape(shape).astype(dtype)
     return divisor
 
 

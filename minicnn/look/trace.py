@@ -88,12 +88,16 @@ class Trace:
     network, rule, seed : str
         What was traced, how it was reversed, and from where.
     rows : list of TraceRow
+        From input to output.
+    back_seconds : float
+        Time of the whole way back, the sums where signals meet included.
     """
 
     network: str
     rule: str
     seed: str
     rows: list[TraceRow]
+    back_seconds: float
 
 
 def trace(
@@ -123,9 +127,11 @@ def trace(
     seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
     back: dict[str, list[tuple[str, float]]] = {}
-    ranges: dict[str, Range] = {"p": Range.of(seed.p)}
+    ranges = {name: (Range.of(seed.p), seed.p.size) for name in reversed_network.inputs}
+    back_seconds = 0.0
     for step in reversed_network.steps(seed.p):
-        ranges[step.name] = Range.of(step.value)
+        ranges[step.name] = (Range.of(step.value), step.value.size)
+        back_seconds += step.seconds
         mirrored = reversed_network.mirrors.get(step.name, "")
         back.setdefault(mirrored, []).append((step.block.kind, step.seconds))
     counted: set[str] = set()
@@ -155,7 +161,7 @@ def trace(
                 back_seconds=sum(seconds for _, seconds in steps),
             )
         )
-    return Trace(network.name, getattr(rule, "name", str(rule)), seed.label, rows)
+    return Trace(network.name, getattr(rule, "name", str(rule)), seed.label, rows, back_seconds)
 
 
 def _chain(kinds: list[str]) -> str:
@@ -164,12 +170,12 @@ def _chain(kinds: list[str]) -> str:
     return " > ".join(shown[:3]) + (" > ..." if len(shown) > 3 else "")
 
 
-def _union(ranges: list[Range]) -> Range | None:
-    """One range over several signals (a block with several inputs)."""
+def _union(ranges: list[tuple[Range, int]]) -> Range | None:
+    """One range over several signals of given sizes (a block with several inputs)."""
     if not ranges:
         return None
     return Range(
-        min(r.low for r in ranges),
-        max(r.high for r in ranges),
-        sum(r.positive for r in ranges) / len(ranges),
+        min(r.low for r, _ in ranges),
+        max(r.high for r, _ in ranges),
+        sum(r.positive * size for r, size in ranges) / sum(size for _, size in ranges),
     )

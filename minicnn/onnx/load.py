@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from minicnn.blocks import Shape
+from minicnn.blocks import Block, Shape
 from minicnn.data.labels import imagenet_names
-from minicnn.errors import InputError, ModelFileError, ShapeError
+from minicnn.errors import InputError, MiniCNNError, ModelFileError
 from minicnn.graph import Node
 from minicnn.network import Network
 from minicnn.onnx.files import arrays_of, open_model, sorted_nodes
@@ -73,14 +73,24 @@ def load(
     given = _given_shapes(free, shape)
     concrete = {name: _concrete(dims, given.get(name)) for name, dims in free.items()}
 
-    lowering = Lowering(where, opset, concrete, arrays, dtype)
-    lowering.run(sorted_nodes(graph, {*arrays, *free}, where))
+    batch = next((shape[0] for shape in concrete.values() if shape), 1)
+    order = sorted_nodes(graph, {*arrays, *free}, where)
+
+    def lowered(shapes: Mapping[str, Shape]) -> Lowering:
+        lowering = Lowering(where, opset, shapes, arrays, dtype, batch)
+        lowering.run(order)
+        return lowering
+
+    lowering = lowered(concrete)
+    any_batch = _is_same(lowering, lowered, {n: _more(shape) for n, shape in concrete.items()})
     outputs = [output.name for output in graph.output]
     nodes, outputs = _only_needed(lowering.nodes, lowering, outputs, where)
     used = {operand for node in nodes for operand in node.operands}
     open_sizes = {} if lowering.reads_shapes else free
     inputs = {
-        name: (None, *open_sizes.get(name, concrete[name])[1:]) if concrete[name] else ()
+        name: (None if any_batch else concrete[name][0], *open_sizes.get(name, concrete[name])[1:])
+        if concrete[name]
+        else ()
         for name in free
         if name in used
     }
@@ -92,12 +102,9 @@ def load(
         nodes=nodes,
         outputs=outputs,
         arrays={name: array for name, array in lowering.arrays.items() if name in used},
+        typical={name: concrete[name] for name in inputs},
         dtype=dtype,
     )
-    if not all(_takes_batch(network, concrete, batch) for batch in (1, 2, 3)):
-        network = network.derived(
-            inputs={name: (*concrete[name][:1], *inputs[name][1:]) for name in inputs}
-        )
     chosen, source = _preprocess(preprocess, metadata, inputs, where)
     metadata["minicnn.preprocess.source"] = source
     channels = next(iter(inputs.values()), (None, None))[1:2]
@@ -164,14 +171,39 @@ def _concrete(dims: FreeShape, given: Shape | None) -> Shape:
     return tuple(n if n else usual[i] for i, n in enumerate(dims))
 
 
-def _takes_batch(network: Network, concrete: Mapping[str, Shape], batch: int) -> bool:
-    """Whether the graph also fits a batch of another size than it was lowered with."""
-    shapes = [(batch, *concrete[name][1:]) if concrete[name] else () for name in network.inputs]
+def _more(shape: Shape) -> Shape:
+    """The same for one more image."""
+    return (shape[0] + 1, *shape[1:]) if shape else shape
+
+
+def _is_same(
+    one: Lowering, lowered: Callable[[Mapping[str, Shape]], Lowering], shapes: Mapping[str, Shape]
+) -> bool:
+    """Whether other input shapes give the same graph: whether the network is free in them."""
     try:
-        network.infer_shapes(*shapes)
-    except ShapeError:
+        other = lowered(shapes)
+    except MiniCNNError:
         return False
-    return True
+    pairs = zip(one.nodes, other.nodes, strict=False)
+    return (
+        len(one.nodes) == len(other.nodes)
+        and one.arrays.keys() == other.arrays.keys()
+        and all(a.operands == b.operands and _alike(a.block, b.block) for a, b in pairs)
+        and all(_equal(array, other.arrays[name]) for name, array in one.arrays.items())
+    )
+
+
+def _alike(a: Block, b: Block) -> bool:
+    return type(a) is type(b) and all(
+        _equal(getattr(a, f.name), getattr(b, f.name))
+        for f in fields(a)  # type: ignore[arg-type]  # blocks are dataclasses
+    )
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a is b or np.array_equal(a, b)
+    return a == b
 
 
 def _only_needed(

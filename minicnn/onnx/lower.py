@@ -64,6 +64,8 @@ class Lowering:
         Initialisers by name.
     dtype : numpy.dtype
         What the network computes in.
+    batch : int
+        The batch that exporters may have baked into the targets of reshapes.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Lowering:
         inputs: Mapping[str, Shape],
         constants: Mapping[str, np.ndarray],
         dtype: np.dtype,
+        batch: int,
     ) -> None:
-        self.where, self.opset, self.dtype = where, opset, dtype
+        self.where, self.opset, self.dtype, self.batch = where, opset, dtype, batch
         self.values: dict[str, Constant | Value] = {
             name: Constant(array, name) for name, array in constants.items()
         }
@@ -166,11 +169,12 @@ class Lowering:
         """Enter a constant among the network's arrays, under its own name if that is free."""
         name, count = constant.name, 1
         while self.arrays.get(name, constant.array) is not constant.array or (
-            isinstance(self.values.get(name), Value)
+            count > 1 and name in self.taken and name not in self.arrays
         ):
             count += 1
             name = f"{constant.name}.{count}"
         self.arrays[name] = constant.array
+        self.taken.add(name)
         return name
 
     def step_name(self, output: str, kind: str) -> str:
@@ -237,7 +241,8 @@ class OnnxNode:
         array = np.asarray(array)
         if array.dtype.kind == "f":
             array = array.astype(self.lowering.dtype, copy=False)
-        return Constant(array, name or f"{self.proto.output[0]}.constant")
+        name = name or self.lowering.step_name(self.proto.output[0], "constant")
+        return Constant(array, name)
 
     def add(self, block: Block, *operands: Constant | Value | int | None) -> Any:
         """Apply a block to inputs (by index) and values; without any, to the first input."""

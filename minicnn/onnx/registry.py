@@ -18,7 +18,6 @@ __all__ = [
     "OLDEST_OPSET",
     "Converter",
     "find",
-    "known_operators",
     "operator",
     "why_not",
 ]
@@ -47,11 +46,6 @@ def find(name: str, domain: str, opset: int) -> Converter | None:
         return None
     fitting = [function for since, function in _TABLE.get(name, []) if since <= opset]
     return fitting[-1] if fitting else None
-
-
-def known_operators() -> list[str]:
-    """Names of all operators that are read."""
-    return sorted(_TABLE)
 
 
 def why_not(name: str, domain: str, opset: int) -> str:

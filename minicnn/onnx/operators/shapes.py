@@ -91,7 +91,8 @@ def reshape(node: Any) -> Any:
     target = [int(n) for n in node.constant(1, "target shape")]
     copy_zero = not node.attribute("allowzero", 0)
     x = node.shape()
-    if target and x and target[0] == x[0] and not node.is_constant() and 0 not in target:
+    baked = target and x and target[0] in (x[0], node.lowering.batch)
+    if baked and not node.is_constant() and 0 not in target:
         target, copy_zero = [0, *target[1:]], True
     return node.add(B.Reshape(tuple(target), copy_zero))
 
