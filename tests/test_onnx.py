@@ -207,6 +207,20 @@ def test_a_batch_of_one_baked_into_reshape_opens(tmp_path):
     np.testing.assert_allclose(network(x), x.reshape(3, 24) @ arrays["w"], atol=1e-5)
 
 
+@pytest.mark.parametrize("target", [(1, -1), (1, 4, -1)])
+def test_a_literal_target_means_what_it_says_where_the_batch_is_open(target, tmp_path):
+    """onnxruntime lays three images side by side here; to take them apart would be wrong."""
+    nodes = [node("Relu", ["x"], ["r"]), node("Reshape", ["r", "to"], ["y"])]
+    model = graph(nodes, {"x": ("N", 2, 2)}, {"to": ints(*target)})
+    network = check_like_onnxruntime(model, tmp_path, noise(1, 2, 2))
+    x = noise(3, 2, 2)
+    try:
+        found = network(x)
+    except minicnn.errors.ShapeError:  # refusing other batches is right, too
+        return
+    np.testing.assert_allclose(found, by_onnxruntime(tmp_path / "model.onnx", x)[0], atol=1e-5)
+
+
 @pytest.mark.parametrize(("op", "version"), [("Softmax", 11), ("Flatten", 13), ("LogSoftmax", 11)])
 def test_flattening_from_axis_2_works_for_other_batches(op, version, tmp_path):
     nodes = [node("Relu", ["x"], ["r"]), node(op, ["r"], ["y"], axis=2)]

@@ -73,7 +73,7 @@ def load(
     given = _given_shapes(free, shape)
     concrete = {name: _concrete(dims, given.get(name)) for name, dims in free.items()}
 
-    batch = next((shape[0] for shape in concrete.values() if shape), 1)
+    batch = next((dims[0] for dims in free.values() if dims), None)
     order = sorted_nodes(graph, {*arrays, *free}, where)
 
     def lowered(shapes: Mapping[str, Shape]) -> Lowering:

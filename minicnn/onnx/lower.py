@@ -64,8 +64,9 @@ class Lowering:
         Initialisers by name.
     dtype : numpy.dtype
         What the network computes in.
-    batch : int
-        The batch that exporters may have baked into the targets of reshapes.
+    batch : int, optional
+        The batch that the file fixes, which exporters bake into the targets of reshapes. Where the
+        file leaves it open, a target means what it says.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Lowering:
         inputs: Mapping[str, Shape],
         constants: Mapping[str, np.ndarray],
         dtype: np.dtype,
-        batch: int,
+        batch: int | None = None,
     ) -> None:
         self.where, self.opset, self.dtype, self.batch = where, opset, dtype, batch
         self.values: dict[str, Constant | Value] = {

@@ -87,7 +87,11 @@ def slice_inputs(node: Any) -> Any:
 
 @operator("Reshape", since=5)
 def reshape(node: Any) -> Any:
-    """A target that repeats the batch is made to copy it, so that other batches work too."""
+    """A target that repeats the first axis is made to copy it, so that other batches work too.
+
+    So is one that repeats the batch that the file fixes. What a literal target means for an open
+    batch is not touched: `load` compares the graphs of two batches.
+    """
     target = [int(n) for n in node.constant(1, "target shape")]
     copy_zero = not node.attribute("allowzero", 0)
     x = node.shape()
