@@ -6,7 +6,6 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 if TYPE_CHECKING:
     from minicnn.network import Network
@@ -172,8 +171,3 @@ def to_html(network: Network) -> str:
         for row in rows(network)
     )
     return f"<b>{html.escape(network.name)}</b><table><tr>{head}</tr>{body}</table>"
-
-
-def range_text(array: np.ndarray) -> str:
-    """Smallest and largest value, in three digits each."""
-    return f"{array.min():.3g} .. {array.max():.3g}"

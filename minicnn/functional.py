@@ -151,7 +151,7 @@ def conv_transpose2d(
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """Y = x w^T + b for input (..., in), weight (out, in), bias (out)."""
+    """y = x w^T + b for input (..., in), weight (out, in), bias (out)."""
     return B.Linear()(input, weight) if bias is None else B.Linear()(input, weight, bias)
 
 
@@ -166,12 +166,12 @@ def relu(input: Any) -> Any:
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
-    """X where positive, negative_slope x elsewhere."""
+    """x where positive, negative_slope x elsewhere."""
     return B.LeakyReLU(negative_slope)(input)
 
 
 def prelu(input: Any, weight: Any) -> Any:
-    """X where positive, weight x elsewhere; weight has one value or one a channel."""
+    """x where positive, weight x elsewhere; weight has one value or one a channel."""
     shape = np.shape(weight) if not isinstance(weight, B.Operand) else weight.shape
     if len(shape) == 1 and shape[0] > 1:
         weight = weight.reshape((1, -1, *[1] * (len(input.shape) - 2)))
@@ -179,7 +179,7 @@ def prelu(input: Any, weight: Any) -> Any:
 
 
 def clamp(input: Any, min: float | None = None, max: float | None = None) -> Any:
-    """X held between min and max; at the bounds themselves nothing passes back."""
+    """x held between min and max; at the bounds themselves nothing passes back."""
     return B.Clip(min, max)(input)
 
 
@@ -209,7 +209,7 @@ def hardsigmoid(input: Any) -> Any:
 
 
 def hardswish(input: Any) -> Any:
-    """X hardsigmoid(x)."""
+    """x hardsigmoid(x)."""
     return B.HardSwish()(input)
 
 
@@ -269,7 +269,7 @@ def global_avg_pool2d(input: Any) -> Any:
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
-    """X / (k + alpha/size sum of squares over `size` neighbouring channels)^beta.
+    """x / (k + alpha/size sum of squares over `size` neighbouring channels)^beta.
 
     The window of an even size leans to the later channels, as in ONNX and MatConvNet (torch leans
     to the earlier ones); odd sizes agree with torch.
@@ -335,7 +335,7 @@ def softmax(input: Any, dim: int = -1) -> Any:
 
 
 def log_softmax(input: Any, dim: int = -1) -> Any:
-    """X - log sum e^x along an axis."""
+    """x - log sum e^x along an axis."""
     return B.LogSoftmax(dim)(input)
 
 

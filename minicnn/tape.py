@@ -71,7 +71,7 @@ class Tape:
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of the run."""
+        """float32 or float64."""
         return self.network.dtype
 
     @property

@@ -125,7 +125,7 @@ class Block:
     Attributes
     ----------
     operand_names : tuple of str
-        What the operands are, for error messages and drawings.
+        What the operands are called.
     buffers : tuple of int
         Operands that are running statistics rather than parameters to learn.
     nonlinear : bool

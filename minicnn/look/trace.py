@@ -134,11 +134,11 @@ def trace(
         back_seconds += step.seconds
         mirrored = reversed_network.mirrors.get(step.name, "")
         back.setdefault(mirrored, []).append((step.block.kind, step.seconds))
-    counted: set[str] = set()
+    own, counted = network.state_dict(), set[str]()
     rows = []
     for call in tape.calls:
         inputs = [str(o) for o in call.operands if o not in network.arrays]
-        parameters = [str(o) for o in call.operands if o in network.arrays and o not in counted]
+        parameters = [str(o) for o in call.operands if o in own and o not in counted]
         counted.update(parameters)
         value = tape[call.name]
         steps = back.get(call.name, [])
@@ -165,7 +165,7 @@ def trace(
 
 
 def _chain(kinds: list[str]) -> str:
-    """Kinds in running order; repeats are counted, long expressions cut."""
+    """Kinds in the order in which they first ran; long expressions are cut."""
     shown = list(dict.fromkeys(kinds))
     return " > ".join(shown[:3]) + (" > ..." if len(shown) > 3 else "")
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from minicnn.blocks import Block, Flatten, Identity, Reshape, Shape, Squeeze, Transpose, Unsqueeze
-from minicnn.errors import MiniCNNError, ModelFileError, ShapeError, UnsupportedOperatorError
+from minicnn.errors import MiniCNNError, ModelFileError, UnsupportedOperatorError
 from minicnn.graph import Node
 from minicnn.onnx import operators, registry  # noqa: F401  (operators fill the registry)
 from minicnn.onnx.files import tensor_to_array
@@ -104,8 +104,6 @@ class Lowering:
             assert converter is not None  # _check_supported has seen to that
             try:
                 results = converter(node)
-            except ShapeError as error:
-                raise ShapeError(f"{self.where}, at {node}: {error}") from None
             except MiniCNNError as error:
                 raise type(error)(f"{self.where}, at {node}: {error}") from None
             except (ArithmeticError, LookupError, ValueError, TypeError) as error:

@@ -134,23 +134,23 @@ def hard_swish(node: Any) -> Any:
 
 @operator("Softmax")
 def softmax_flat(node: Any) -> Any:
-    return _flat(node, B.Softmax(1))
+    return _flat(node, B.Softmax)
 
 
 @operator("LogSoftmax")
 def log_softmax_flat(node: Any) -> Any:
-    return _flat(node, B.LogSoftmax(1))
+    return _flat(node, B.LogSoftmax)
 
 
-def _flat(node: Any, block: B.Block) -> Any:
+def _flat(node: Any, kind: type[B.Softmax] | type[B.LogSoftmax]) -> Any:
     """Before opset 13: over all axes from `axis` on, taken as one."""
     shape = node.shape()
     axis = node.attribute("axis", 1) % len(shape)
     rest = shape[axis:]
     if all(n == 1 for n in rest[1:]) and rest:
-        return node.add(type(block)(axis))  # type: ignore[call-arg]
+        return node.add(kind(axis))
     flat = node.add(B.Reshape((-1, int(np.prod(rest))) if axis else (1, -1)))
-    return node.add(B.Reshape((-1, *shape[1:])), node.add(block, flat))
+    return node.add(B.Reshape((-1, *shape[1:])), node.add(kind(1), flat))
 
 
 @operator("Softmax", since=13)
@@ -202,7 +202,7 @@ def matmul(node: Any) -> Any:
 
 @operator("Gemm", since=7)
 def gemm(node: Any) -> Any:
-    """Alpha A' B' + beta C, as Linear where B is a weight and nothing is scaled."""
+    """alpha A' B' + beta C, as Linear where B is a weight and nothing is scaled."""
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
     a = node.add(B.Transpose((1, 0)), 0) if node.attribute("transA", 0) else node.inputs[0]
     bias = node.inputs[2] if node.has(2) and beta != 0 else None
