@@ -278,3 +278,10 @@ def test_there_are_a_thousand_class_names():
     assert len(names) == 1000
     assert all(name.strip() == name and name for name in names)
     assert (names[0], names[281], names[999]) == ("tench", "tabby", "toilet tissue")
+
+
+def test_a_sliver_that_resizing_would_blow_up_is_refused(tmp_path):
+    """The guard against bombs sees the file's pixels; the resized ones count, too."""
+    Image.fromarray(np.zeros((8, 4000), np.uint8)).save(tmp_path / "sliver.png")
+    with pytest.raises(ImageError, match=r"4000x8 pixels; .* 512000x1024"):
+        photo(tmp_path / "sliver.png", Preprocess(size=1024, crop=224))
