@@ -119,10 +119,10 @@ def to_dot(network: Network, mirror: Network | None = None) -> str:
         '  rankdir=TB; node [shape=box, style="rounded,filled", fontname="Helvetica"];',
     ]
     lines += _cluster(network, "f", "#e8f0fe")
-    if mirror is not None:
+    if mirror is not None and mirror.mirror is not None:
         lines += _cluster(mirror, "r", "#fdeee4")
         own = {*network.inputs, *network.layers}
-        for value, signal in mirror.signals.items():
+        for value, signal in mirror.mirror.signals.items():
             if value in own:
                 lines.append(
                     f'  "f:{_escaped(value)}" -> "r:{_escaped(signal)}" '
@@ -154,8 +154,8 @@ def _cluster(network: Network, prefix: str, colour: str) -> list[str]:
 
 def _box(network: Network, name: str) -> str:
     """The box in which a value is drawn: steps of one reversal (call.T/Kind) share one."""
-    whole = name.rpartition("/")[0]
-    return whole if name in network.mirrors and whole in network.mirrors else name
+    whole, known = name.rpartition("/")[0], network.mirror.nodes if network.mirror else {}
+    return whole if name in known and whole in known else name
 
 
 def _escaped(name: str) -> str:

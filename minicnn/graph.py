@@ -7,7 +7,7 @@ construction. That is how the walk over a tape (`calls.pull_back`) draws the rev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.blocks import Block, Expression, Shape
 
-__all__ = ["Builder", "Node", "Symbol", "listed"]
+__all__ = ["Builder", "Mirror", "Node", "Symbol", "listed"]
 
 
 def listed(names: str | Sequence[str] | None) -> list[str]:
@@ -43,6 +43,37 @@ class Node:
     block: Block
     operands: tuple[str, ...]
     label: str = ""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What a reversed network remembers of the network that it reverses.
+
+    Parameters
+    ----------
+    signals : dict
+        For each value below, which signal arrives there.
+    nodes : dict
+        For each node of the reversed network, the node that it reverses.
+    sent : dict
+        For each node reversed, the signals that it sent below, one an operand.
+    """
+
+    signals: dict[str, str]
+    nodes: dict[str, str]
+    sent: dict[str, list[str]]
+
+    def cut(self, values: Container[str]) -> Mirror:
+        """What is left of it where only some values of the reversed network are."""
+        return Mirror(
+            {below: signal for below, signal in self.signals.items() if signal in values},
+            {node: below for node, below in self.nodes.items() if node in values},
+            {
+                below: signals
+                for below, signals in self.sent.items()
+                if all(signal in values for signal in signals)
+            },
+        )
 
 
 class Symbol(Expression):

@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.blocks import Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
 from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
-from minicnn.graph import Node, listed
+from minicnn.graph import Mirror, Node, listed
 from minicnn.preprocess import Preprocess
 
 __all__ = ["FreeShape", "Structure", "spoken"]
@@ -43,12 +43,8 @@ class Structure:
         How a photo becomes an input.
     labels : sequence of str
         Names of the classes, if known.
-    signals : mapping
-        Of a reversed network: for each value below, which signal arrives there.
-    mirrors : mapping
-        Of a reversed network: for each of its nodes, the node reversed by it.
-    sent : mapping
-        Of a reversed network: for each node reversed, the signals it sent below, one an operand.
+    mirror : Mirror, optional
+        Of a reversed network: which of its values belong to which of the network below.
     constants : frozenset of str
         Arrays that are no parameters: of a reversed network, what was kept of the forward run.
     metadata : mapping
@@ -66,9 +62,7 @@ class Structure:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     preprocess: Preprocess | None = None
     labels: Sequence[str] = ()
-    signals: Mapping[str, str] = field(default_factory=dict)
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mirror: Mirror | None = None
     constants: frozenset[str] = frozenset()
     metadata: Mapping[str, str] = field(default_factory=dict)
     typical: Mapping[str, Shape] = field(default_factory=dict)
@@ -206,9 +200,7 @@ class Structure:
             name=f"{self.name} cut",
             inputs={name: self.inputs.get(name, free[name]) for name in kept},
             typical={name: known[name] for name in kept},
-            signals={v: s for v, s in self.signals.items() if s in made or s in kept},
-            mirrors={n: m for n, m in self.mirrors.items() if n in made},
-            sent={},
+            mirror=self.mirror.cut({*made, *kept}) if self.mirror else None,
             nodes=nodes,
             outputs=ends,
             arrays={name: array for name, array in self.arrays.items() if name in used},

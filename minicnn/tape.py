@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import rules as rulebook
-from minicnn.blocks import OUTPUT, Identity, Kept, Shape
-from minicnn.calls import Call, pull_back, reaches
-from minicnn.errors import InputError, NotDifferentiableError, RuleError
-from minicnn.graph import Builder, Symbol, listed
+from minicnn.blocks import OUTPUT, Kept, Shape
+from minicnn.calls import Call, reaches
+from minicnn.errors import InputError, RuleError
+from minicnn.graph import listed
+from minicnn.reversal import Drawing
 from minicnn.rules import Rule
 from minicnn.seeds import Seed
 
@@ -129,7 +130,7 @@ class Tape:
         Returns
         -------
         Network
-            Linear in p under SaliNet. Its `signals` say which of its values is the signal at which
+            Linear in p under SaliNet. Its `mirror` says which of its values is the signal at which
             value of this network.
 
         Raises
@@ -145,74 +146,32 @@ class Tape:
         if len({*tops}) < len(tops):
             raise InputError(f"A signal enters twice at one value: {', '.join(tops)}.")
         path = self._path(tops, targets)
-        active = reaches(path, targets)
         rule.check(path, targets)
         self._check_kept(path, rule)
+        active = reaches(path, targets)
         reading = [call for call in path if rule.needs_kept(call)]
         read = {name for call in reading for name in self._values_read(call, active)}
         values = self.fetch(read - network.arrays.keys())
-        path = [self._bound(call, values) for call in path]
-
-        builder = Builder(self.dtype, {**network.arrays, **values})
-        entries: dict[Any, Symbol] = {
-            top: builder.symbol("p" if len(tops) == 1 else f"{top}.p", self.shapes[top])
-            for top in tops
-        }
-        signals = {top: entry.name for top, entry in entries.items()}
-        mirrors: dict[str, str] = {}
-        sent: dict[str, list[str]] = {}
-
-        def stand_in(call: Call, wrt: int) -> Any:
-            several = len([o for o in call.operands if o is not None and o in active]) > 1
-            name = f"{call.name}.T" + (f".{wrt}" if several else "")
-
-            def drawn(p: Symbol) -> Symbol:
-                first = len(builder.nodes)
-                q = builder.named(name, rule(call, wrt), p)
-                if not isinstance(q, Symbol) or q.shape != call.kept.shapes[wrt]:
-                    raise RuleError(
-                        f"Rule {rule.name} at {call.name}: its map must give a signal of shape "
-                        f"{call.kept.shapes[wrt]}, made of blocks; it gave "
-                        f"{getattr(q, 'shape', type(q).__name__)}."
-                    )
-                mirrors.update((node.name, call.name) for node in builder.nodes[first:])
-                signals[str(call.operands[wrt])] = q.name
-                sent.setdefault(call.name, []).append(q.name)
-                return q
-
-            return drawn
-
-        def meet(a: Symbol, b: Symbol, value: Any) -> Symbol:
-            q = builder.named(f"{value}.sum", lambda p: p + b, a)
-            signals[value] = q.name
-            return q
-
-        found = pull_back(path, entries, targets, stand_in, meet)
-        lost = [name for name in targets if name not in found]
-        if lost:
-            raise NotDifferentiableError(
-                f"{', '.join(tops)} does not depend on {', '.join(lost)}: no signal arrives there."
-            )
-        outputs: list[str] = []
-        for target in targets:
-            symbol = found[target]
-            if symbol.name in [*outputs, *(entry.name for entry in entries.values())]:
-                symbol = builder.named(f"{target}.T", Identity(), symbol)
-                signals[target] = symbol.name
-            outputs.append(symbol.name)
+        drawing = Drawing(
+            path=[self._bound(call, values) for call in path],
+            rule=rule,
+            known={**network.arrays, **values},
+            shapes={top: self.shapes[top] for top in tops},
+            targets=targets,
+            dtype=self.dtype,
+        )
+        arrays = drawing.builder.arrays
         return network.derived(
             name=f"{network.name} reversed by {rule.name}",
-            inputs={entry.name: entry.shape for entry in entries.values()},
-            nodes=builder.nodes,
-            outputs=outputs,
-            arrays=builder.arrays,
+            inputs=drawing.inputs,
+            nodes=drawing.builder.nodes,
+            outputs=drawing.outputs,
+            arrays=arrays,
+            constants=frozenset(arrays.keys() - network.arrays.keys()) | network.constants,
+            mirror=drawing.mirror,
             preprocess=None,
             labels=(),
-            signals=signals,
-            mirrors=mirrors,
-            sent=sent,
             typical={},
-            constants=frozenset(builder.arrays.keys() - network.arrays.keys()) | network.constants,
         )
 
     def backward(

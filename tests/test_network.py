@@ -170,7 +170,7 @@ def test_steps_of_a_reversed_network_end_in_its_result(net, x):
     p = np.ones((1, 4, 3, 3))
     steps = list(reversed_network.steps(p))
     np.testing.assert_array_equal(steps[-1].value, reversed_network(p))
-    assert reversed_network.mirrors["pool.T"] == "pool"
+    assert reversed_network.mirror.nodes["pool.T"] == "pool"
     assert "ra.sum" in reversed_network.layers  # three readers of ra meet there
 
 

@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from minicnn.graph import Mirror
 from minicnn.network import Network
 from minicnn.rules import Rule
 from minicnn.seeds import Seed, default
@@ -126,13 +127,14 @@ def trace(
     tape = network.record(x, keep="all")
     seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
+    mirror = reversed_network.mirror or Mirror({}, {}, {})
     back: dict[str, list[tuple[str, float]]] = {}
     ranges = {name: (Range.of(seed.p), seed.p.size) for name in reversed_network.inputs}
     back_seconds = 0.0
     for step in reversed_network.steps(seed.p):
         ranges[step.name] = (Range.of(step.value), step.value.size)
         back_seconds += step.seconds
-        mirrored = reversed_network.mirrors.get(step.name, "")
+        mirrored = mirror.nodes.get(step.name, "")
         back.setdefault(mirrored, []).append((step.block.kind, step.seconds))
     own, counted = network.state_dict(), set[str]()
     rows = []
@@ -142,7 +144,7 @@ def trace(
         counted.update(parameters)
         value = tape[call.name]
         steps = back.get(call.name, [])
-        arrived = [ranges[name] for name in reversed_network.sent.get(call.name, ())]
+        arrived = [ranges[name] for name in mirror.sent.get(call.name, ())]
         rows.append(
             TraceRow(
                 name=call.name,
