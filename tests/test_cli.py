@@ -298,7 +298,7 @@ def test_trace_shows_the_shape_parameters_and_bits_by_hand(folder):
     )
     assert row[1] == "ReLU"
     assert "4x16x16" in row[2]
-    assert "128" in row  # 4 x 16 x 16 bits are 128 bytes
+    assert "256" in row  # 16 x 16 pixels, 4 bits in a byte each
 
 
 def test_trace_reads_a_network_with_open_sides(folder):

@@ -1,16 +1,30 @@
 """Packed statistics: small integers in as few bits as they need.
 
 A ReLU mask needs 1 bit a unit, the switch of a pooling window of K taps needs ceil(log2 K) bits.
-The integers are stored as bit planes: plane i holds bit i of every value, eight values a byte.
+The integers are stored as bit planes: plane i holds bit i of every value. Bits stand in the order
+in which the kernels meet them: channels last, each pixel beginning at a byte, lowest bit first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-__all__ = ["Packed"]
+__all__ = ["Packed", "plane_shape"]
+
+
+def plane_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape in bytes of one bit plane for an array (N, C, *spatial), or (C,)."""
+    if not shape:
+        return (1,)
+    lead, channels, spatial = shape[:1], shape[1 if len(shape) > 1 else 0], shape[2:]
+    return (*(lead if len(shape) > 1 else ()), *spatial, -(-channels // 8))
+
+
+def _channels_last(values: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.atleast_1d(values), min(1, max(values.ndim - 1, 0)), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,10 +33,10 @@ class Packed:
 
     Parameters
     ----------
-    planes : numpy.ndarray of uint8, shape (bits, ceil(size / 8))
+    planes : numpy.ndarray of uint8, shape (bits, N, *spatial, ceil(C / 8))
         The bit planes.
     shape : tuple of int
-        Shape of the unpacked array.
+        Shape (N, C, *spatial) of the unpacked array.
     levels : int
         Number of values that can occur; 2 for a mask.
     """
@@ -35,27 +49,33 @@ class Packed:
         self.planes.flags.writeable = False
 
     @classmethod
+    def empty(cls, shape: tuple[int, ...], levels: int = 2) -> np.ndarray:
+        """Memory for the planes, for kernels that fill it."""
+        return np.empty((max(1, (levels - 1).bit_length()), *plane_shape(shape)), np.uint8)
+
+    @classmethod
     def pack(cls, values: np.ndarray, levels: int = 2) -> Packed:
         """Pack an array of integers below `levels` (booleans count as 0 and 1)."""
-        flat = values.reshape(-1)
+        last = _channels_last(values)
         if levels == 2:
-            return cls(np.packbits(flat.astype(bool, copy=False))[None], values.shape, levels)
-        bits = (levels - 1).bit_length()
-        planes = np.empty((bits, -(-flat.size // 8)), np.uint8)
-        for i in range(bits):
-            planes[i] = np.packbits((flat >> i) & 1)
-        return cls(planes, values.shape, levels)
+            bits = [last.astype(bool, copy=False)]
+        else:
+            bits = [(last >> i) & 1 for i in range((levels - 1).bit_length())]
+        planes = [np.packbits(bit, axis=-1, bitorder="little") for bit in bits]
+        if not planes:  # one level: nothing to remember
+            planes = np.empty((0, *plane_shape(values.shape)), np.uint8)
+        return cls(np.stack(planes) if len(planes) else planes, values.shape, levels)
 
     def unpack(self) -> np.ndarray:
         """The values again: booleans for a mask, else the smallest unsigned integers."""
-        size = int(np.prod(self.shape))
-        if self.levels == 2:
-            bits = np.unpackbits(self.planes[0], count=size)
-            return bits.view(bool).reshape(self.shape)
-        values = np.zeros(size, np.min_scalar_type(max(self.levels - 1, 1)))
+        channels = self.shape[min(1, len(self.shape) - 1)] if self.shape else 1
+        dtype = np.dtype(bool) if self.levels == 2 else np.min_scalar_type(max(self.levels - 1, 1))
+        last = (*plane_shape(self.shape)[:-1], channels)
+        values = np.zeros(last, dtype)
         for i, plane in enumerate(self.planes):
-            values |= np.unpackbits(plane, count=size).astype(values.dtype) << values.dtype.type(i)
-        return values.reshape(self.shape)
+            bits = np.unpackbits(plane, axis=-1, count=channels, bitorder="little")
+            values |= bits.view(bool) if self.levels == 2 else bits.astype(dtype) << dtype.type(i)
+        return np.moveaxis(values, -1, min(1, len(self.shape) - 1)).reshape(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -65,7 +85,7 @@ class Packed:
     @property
     def bits(self) -> int:
         """Bits of information stored: values times bits a value."""
-        return self.planes.shape[0] * int(np.prod(self.shape))
+        return self.planes.shape[0] * prod(self.shape)
 
     def shuffled(self, generator: np.random.Generator) -> Packed:
         """Each image's values in random order: their histogram stays, their places go."""

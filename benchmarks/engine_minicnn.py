@@ -1,0 +1,157 @@
+"""How minicnn does each work of the peer benchmark. Loaded by `peer_worker.py`.
+
+Every method gets a task ready and gives back the call that is timed; what that call returns is
+compared with the peers' answers before anything is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from peer_works import CODES_AT, Task
+from specs import Layer, Spec
+
+import minicnn
+from minicnn import Tensor, rules, seeds
+from minicnn import functional as F
+
+__all__ = ["MiniCNN"]
+
+RATE, MOMENTUM = 1e-3, 0.9
+
+
+class MiniCNN:
+    """Ours. The environment says how many threads it computes with.
+
+    Parameters
+    ----------
+    threads : int
+        How many; set in the environment before this process started.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.versions = {
+            "minicnn": minicnn.__version__,
+            "numpy": np.__version__,
+            "numba": version("numba"),
+        }
+
+    def forward(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """One forward run."""
+        net, x = minicnn.load(task.path), task.spec.images()
+        return lambda: {"output": net(x)}
+
+    conv = forward
+
+    def gradient(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """One recorded run, and the winning score's gradient with respect to the image."""
+        net, x = minicnn.load(task.path), task.spec.images()
+
+        def call() -> dict[str, Any]:
+            tape = net.record(x)
+            return {"output": tape.output, "gradient": tape.backward(seeds.logit(tape))}
+
+        return call
+
+    def codes(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """One recorded run, and one unit sent back under all eight letter codes."""
+        net, x = minicnn.load(task.path), task.spec.images()
+        index = seeds.max_unit(net.record(x), CODES_AT).index
+        codes = rules.family_codes()
+        compared = {code: rules.find(code).name for code in ("TTF", "TTT", "FTT")}
+
+        def call() -> dict[str, Any]:
+            tape = net.record(x)
+            maps = tape.compare(seeds.unit(tape, CODES_AT, index), codes)
+            return {code: maps[name] for code, name in compared.items()}
+
+        return call
+
+    def training(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """One step: loss, gradients of all parameters, and an update with momentum."""
+        spec, weights = task.spec, task.spec.weights()
+        x, labels = spec.images(task.batch), spec.labels(task.batch)
+        learned = {
+            name: Tensor(array, requires_grad=True)
+            for name, array in weights.items()
+            if "running" not in name
+        }
+        velocity = {name: np.zeros_like(tensor.data) for name, tensor in learned.items()}
+
+        def call() -> dict[str, Any]:
+            loss = F.cross_entropy(_scores(spec, {**weights, **learned}, x), labels)
+            loss.backward()
+            for name, tensor in learned.items():
+                velocity[name] *= MOMENTUM
+                velocity[name] += tensor.grad.data
+                tensor.data -= RATE * velocity[name]
+            return {"loss": loss, **{name: tensor.grad for name, tensor in learned.items()}}
+
+        return call
+
+    def kept(self, task: Task) -> int:
+        """Bytes that a recorded run keeps.
+
+        What calls keep for their transposes (bits of masks and switches, values that are read), and
+        what the tape holds besides: its copy of the input, and the output.
+        """
+        tape = minicnn.load(task.path).record(task.spec.images())
+        held = [*tape.inputs.values(), tape.output]
+        return sum(tape.kept_bytes(c.name) for c in tape.calls) + sum(a.nbytes for a in held)
+
+    def ceilings(self) -> dict[str, float] | None:
+        """What the machine can do: arithmetic in FLOP/s, reading memory in bytes/s."""
+        try:
+            from minicnn.kernels.cpu.ceilings import arithmetic_peak, memory_bandwidth
+        except ImportError:
+            return None
+        return {
+            "arithmetic_flops_per_s": float(arithmetic_peak(self.threads)),
+            "memory_bytes_per_s": float(memory_bandwidth(self.threads)),
+        }
+
+
+def _scores(spec: Spec, values: Mapping[str, Any], x: np.ndarray) -> Any:
+    """Run a description define-by-run, norms in training."""
+    found = {"x": x}
+    for layer, done in spec.plan():
+        found[layer.name] = _step(layer, values, *[found[name] for name in layer.inputs])
+        for name in done:
+            del found[name]
+    return found[spec.output]
+
+
+def _step(layer: Layer, values: Mapping[str, Any], x: Any, *others: Any) -> Any:
+    """One layer on tensors."""
+
+    def own(part: str) -> Any:
+        return values.get(f"{layer.name}.{part}")
+
+    match layer.kind:
+        case "conv":
+            return F.conv2d(
+                x, own("weight"), own("bias"), layer.stride, layer.pad, groups=layer.groups
+            )
+        case "norm":
+            return F.batch_norm(
+                x, own("running_mean"), own("running_var"), own("weight"), own("bias"), True
+            )
+        case "relu":
+            return F.relu(x)
+        case "max_pool":
+            return F.max_pool2d(x, layer.kernel, layer.stride, layer.pad, 1, layer.ceil_mode)
+        case "mean":
+            return F.global_avg_pool2d(x)
+        case "flatten":
+            return F.flatten(x, 1)
+        case "linear":
+            return F.linear(x, own("weight"), own("bias"))
+        case "add":
+            return x + others[0]
+        case "concat":
+            return F.cat([x, *others], 1)
+    raise ValueError(f"{layer.name} is of no known kind: {layer.kind}.")

@@ -1,0 +1,180 @@
+"""From the raw turns of the peer benchmark to ratios, and to a table for the README.
+
+    python benchmarks/peer_report.py results.json      # prints the table of a run
+
+A ratio is the peer's time over ours in the same round, the fastest of the peer's layouts counting;
+of the rounds' ratios the median is given, with the least and the greatest.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from math import exp, log
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from peer_works import OURS, PEERS
+
+__all__ = ["summary", "table"]
+
+HEAD = (
+    "work",
+    "ours",
+    "torch, best layout",
+    "ratio (least to greatest)",
+    "onnxruntime",
+    "ratio (least to greatest)",
+    "figure to reach",
+)
+COLUMNS = ("torch", "onnxruntime")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest."""
+    return {"median": median(values), "least": min(values), "greatest": max(values)}
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The n-th root of the product."""
+    return exp(sum(map(log, values)) / len(values))
+
+
+def summary(work: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a work makes.
+
+    Parameters
+    ----------
+    work : mapping
+        A work as it stands in the results: kind, title, figures and cases with their turns.
+
+    Returns
+    -------
+    list of dict
+        For each row its title, unit and figures, our value, and by column the peer's value and
+        ratio, or what became of the peer.
+    """
+    if work["kind"] == "conv":
+        return _convolution_rows(work)
+    case = work["cases"][0]
+    row: dict[str, Any] = {"title": work["title"], "figures": work["figures"]}
+    row["unit"] = "bytes" if work["kind"] == "kept" else "seconds"
+    row[OURS] = _value(case, [OURS])
+    for column, workers in PEERS[work["kind"]].items():
+        row[column] = _compared(case, workers)
+    return [row]
+
+
+def _convolution_rows(work: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The geometric mean over all shapes, round by round, and the shape where we fare worst."""
+    workers, figures = PEERS["conv"]["torch"], work["figures"]
+    compared = [(case, _compared(case, workers)) for case in work["cases"]]
+    found = [(case, peer) for case, peer in compared if "ratio" in peer]
+    count = f"{len(found)} {work['title']}"
+    if len(found) < len(compared):
+        count += f" (of {len(compared)}; the others failed)"
+    mean: dict[str, Any] = {"title": f"{count}, geometric mean", "unit": "seconds"}
+    mean["figures"] = {"torch": figures["torch"]}
+    if not found:
+        return [{**mean, OURS: None, "torch": compared[0][1] if compared else {}}]
+    rounds = list(zip(*(peer["ratio"]["rounds"] for _, peer in found), strict=False))
+    ratios = [geometric_mean(ratios) for ratios in rounds]
+    mean[OURS] = geometric_mean([_value(case, [OURS]) for case, _ in found])
+    mean["torch"] = {
+        "value": geometric_mean([peer["value"] for _, peer in found]),
+        "ratio": {"rounds": ratios, **spread(ratios)},
+    }
+    case, peer = min(found, key=lambda pair: pair[1]["ratio"]["median"])
+    worst = {
+        "title": f"the worst of them, {case['title']}",
+        "unit": "seconds",
+        "figures": {"torch": figures["worst"]},
+        OURS: _value(case, [OURS]),
+        "torch": peer,
+    }
+    return [mean, worst]
+
+
+def _turns(case: Mapping[str, Any], workers: Sequence[str]) -> list[float]:
+    """Round by round what the fastest worker took: seconds, or bytes."""
+    found = [case["turns"][name] for name in workers if name in case["turns"]]
+    measured = [[turn["value"] for turn in turns] for turns in found]
+    return [min(turns) for turns in zip(*measured, strict=False)]
+
+
+def _value(case: Mapping[str, Any], workers: Sequence[str]) -> float | None:
+    """Median over the rounds; None where nothing was measured."""
+    turns = _turns(case, workers)
+    return median(turns) if turns else None
+
+
+def _compared(case: Mapping[str, Any], workers: Sequence[str]) -> dict[str, Any]:
+    """A peer's value and ratio to ours, or why there is none."""
+    ours, theirs = _turns(case, [OURS]), _turns(case, workers)
+    failed = case["failed"]
+    found: dict[str, Any] = {name: failed[name] for name in workers if name in failed}
+    found = {"failed": found} if found else {}
+    if theirs:
+        found["value"] = median(theirs)
+    ratios = [b / a for a, b in zip(ours, theirs, strict=False)]
+    if ratios:
+        found["ratio"] = {"rounds": ratios, **spread(ratios)}
+    return found
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """A Markdown table of all works of a run, and a line about the machine below it."""
+    lines = [_line(HEAD), _line(["---"] + ["---:"] * (len(HEAD) - 1))]
+    for work in results["works"]:
+        lines += [_line(_cells(row)) for row in work["rows"]]
+    machine, settings = results["machine"], results["settings"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    about = (
+        f"{machine['cpu']}, {machine['cores']} cores, {settings['threads']} threads; {versions}; "
+        f"{settings['rounds']} rounds, {machine['date'][:10]}."
+    )
+    ceilings = machine.get("ceilings")
+    if ceilings:
+        flops, memory = ceilings["arithmetic_flops_per_s"], ceilings["memory_bytes_per_s"]
+        about += f" Ceilings: {flops / 1e9:.0f} GFLOP/s, {memory / 1e9:.1f} GB/s."
+    return "\n".join([*lines, "", about])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    show: Callable[[float | None], str] = _bytes if row["unit"] == "bytes" else _milliseconds
+    cells = [row["title"], "failed" if row[OURS] is None else show(row[OURS])]
+    for column in COLUMNS:
+        peer = row.get(column)
+        if peer is None:
+            cells += ["", ""]
+        elif "value" in peer:
+            cells += [show(peer["value"]), _ratio(peer.get("ratio"))]
+        else:
+            reasons = {reason["what"] for reason in peer.get("failed", {}).values()}
+            cells += [" / ".join(sorted(reasons)) or "not measured", ""]
+    goals = [f"{row['figures'][c]:g} ({c})" for c in COLUMNS if c in row["figures"]]
+    return [*cells, ", ".join(goals)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ratio(ratio: Mapping[str, float] | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['greatest']:.2f})"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
+
+
+def _bytes(count: float | None) -> str:
+    return "" if count is None else f"{count / 1e6:.3g} MB"
+
+
+if __name__ == "__main__":
+    print(table(json.loads(Path(sys.argv[1]).read_text())))

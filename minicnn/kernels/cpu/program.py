@@ -1,0 +1,184 @@
+"""Programs: lists of steps under construction, and the memory that they work in.
+
+A step's arguments are numbers and addresses. An address is a `Place`: an offset in a buffer, by the
+buffer's key. Binding a program to memory gives the list of int64 that `team.follow` runs. Buffers
+may be bound again: a program is laid out once, and runs on any number of inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn.kernels.cpu.compiled import Kernel
+from minicnn.kernels.cpu.ending import FIELDS
+from minicnn.kernels.cpu.team import follow, threads
+
+__all__ = ["Bound", "Image", "Place", "Program", "aligned"]
+
+ARGUMENTS, SCRATCH = "arguments", "scratch"  # the keys of a program's own buffers
+
+
+@dataclass(frozen=True)
+class Place:
+    """An address: `offset` bytes into the buffer of a key."""
+
+    buffer: Hashable
+    offset: int = 0
+
+    def __add__(self, offset: int) -> Place:
+        return Place(self.buffer, self.offset + offset)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A batch of images in channels-last order, or some of their channels.
+
+    Parameters
+    ----------
+    place : Place
+        Of the first number.
+    batch, channels, height, width : int
+    pixel : int
+        Floats from one pixel to the next: the number of channels, or of those of the array that
+        these channels are a part of.
+    """
+
+    place: Place
+    batch: int
+    channels: int
+    height: int
+    width: int
+    pixel: int
+
+    @classmethod
+    def whole(cls, buffer: Hashable, shape: Sequence[int]) -> Image:
+        """All of a buffer, as an image of shape (N, C, H, W), (N, C, W) or (N, C)."""
+        batch, channels, *size = shape
+        height, width = ([1, 1] + list(size))[-2:]
+        return cls(Place(buffer), batch, channels, height, width, channels)
+
+    @property
+    def row(self) -> int:
+        """Floats from one row to the next."""
+        return self.width * self.pixel
+
+    @property
+    def image(self) -> int:
+        """Floats from one image to the next."""
+        return self.height * self.row
+
+    def part(self, first: int, channels: int) -> Image:
+        """Some of the channels."""
+        return Image(
+            self.place + 4 * first, self.batch, channels, self.height, self.width, self.pixel
+        )
+
+    def steps(self, name: str) -> dict[str, Any]:
+        """Address and steps in bytes as arguments: name, name_image, name_row, name_pixel."""
+        return {
+            name: self.place,
+            f"{name}_image": 4 * self.image,
+            f"{name}_row": 4 * self.row,
+            f"{name}_pixel": 4 * self.pixel,
+        }
+
+
+def aligned(size: int) -> np.ndarray:
+    """Zeroed memory of `size` bytes that begins at a cache line."""
+    memory = np.zeros(size + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size]
+
+
+@dataclass
+class Program:
+    """A list of steps.
+
+    Attributes
+    ----------
+    workers : int
+        For how many threads scratch memory is laid out.
+    """
+
+    workers: int = field(default_factory=threads)
+    numbers: list[int] = field(default_factory=list)
+    patches: list[tuple[int, Place]] = field(default_factory=list)
+    steps: list[tuple[Kernel, int, int]] = field(default_factory=list)
+    scratch: int = 0
+
+    def block(self, values: Sequence[Any]) -> Place:
+        """Lay out int64 numbers and places; gives where they stand."""
+        start = len(self.numbers)
+        for value in values:
+            if isinstance(value, Place):
+                self.patches.append((len(self.numbers), value))
+                value = 0
+            self.numbers.append(int(value))
+        return Place(ARGUMENTS, 8 * start)
+
+    def ending(self, into: Image, **fields: Any) -> Place:
+        """The block of an epilogue that stores to an image."""
+        values = {**dict.fromkeys(FIELDS, 0), "mask_images": 1, **into.steps("y"), **fields}
+        return self.block([values[name] for name in FIELDS])
+
+    def step(self, kernel: Kernel, items: int, **arguments: Any) -> None:
+        """Add a step."""
+        if items > 0:
+            place = self.block(kernel.ordered(arguments))
+            self.steps.append((kernel, items, place.offset))
+
+    def scratch_memory(self, size: int) -> Place:
+        """Memory that the steps after this one may use until another asks: shared by all."""
+        self.scratch = max(self.scratch, size)
+        return Place(SCRATCH)
+
+    def bound(self, buffers: Mapping[Hashable, np.ndarray]) -> Bound:
+        """The program in memory: each buffer an array, by key."""
+        return Bound(self, buffers)
+
+    def run(self, **buffers: np.ndarray) -> None:
+        """Bind and run at once."""
+        self.bound(buffers).run()
+
+
+class Bound:
+    """A program bound to memory."""
+
+    def __init__(self, program: Program, buffers: Mapping[Hashable, np.ndarray]) -> None:
+        self.program = program
+        self._numbers = np.array(program.numbers, np.int64)
+        self._scratch = aligned(program.scratch)
+        self._steps = np.empty((len(program.steps), 3), np.int64)
+        base = self._numbers.ctypes.data
+        for i, (kernel, items, offset) in enumerate(program.steps):
+            self._steps[i] = kernel.address, items, base + offset
+        self._patches: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
+        found: dict[Hashable, list[tuple[int, int]]] = {}
+        for index, place in program.patches:
+            found.setdefault(place.buffer, []).append((index, place.offset))
+        for key, pairs in found.items():
+            at, offsets = np.array(pairs, np.int64).T
+            self._patches[key] = (at, offsets)
+        self._held: dict[Hashable, np.ndarray] = {}
+        self.bind(ARGUMENTS, self._numbers)
+        self.bind(SCRATCH, self._scratch)
+        for key, array in buffers.items():
+            self.bind(key, array)
+
+    def bind(self, key: Hashable, array: np.ndarray) -> None:
+        """Use this memory for a buffer from now on."""
+        if key in self._patches:
+            at, offsets = self._patches[key]
+            self._numbers[at] = offsets + array.__array_interface__["data"][0]
+            self._held[key] = array
+
+    def run(self) -> None:
+        """Run all steps; one thread at a time."""
+        missing = self._patches.keys() - self._held.keys()
+        if missing:
+            raise KeyError(f"buffers not bound: {sorted(map(str, missing))}")
+        follow(self._steps, self.program.workers)

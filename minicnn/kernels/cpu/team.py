@@ -1,0 +1,154 @@
+"""The team: threads that follow one list of steps together.
+
+A step is a kernel, its number of items and its block of arguments. All threads walk the same list;
+at each step they take items from a common counter until none is left, and go on when all items of
+the step are finished:
+
+    taken = next[step]++          while taken < items: do it, finished[step]++
+    wait until finished[step] = items
+
+Nobody counts threads: one that starts late finds its items taken and moves on. Which thread does
+which item has no influence on results, so they are the same bits for any number of threads.
+
+A list runs in parallel where that is safe: Numba's threads may not be entered from a process that
+was forked after they had started, nor (with some threading layers) from two threads at once. A
+forked child, and a second Python thread while the first is in a list, follow theirs alone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minicnn.kernels.cpu import compiled, vector
+
+__all__ = ["follow", "set_threads", "threads"]
+
+_busy = threading.Lock()
+_home = os.getpid()
+
+
+def _in_child() -> None:
+    """A forked child starts with a lock of its own: the parent's may have been held."""
+    global _busy
+    _busy = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def threads() -> int:
+    """How many threads follow a list: NUMBA_NUM_THREADS, or what `set_threads` said."""
+    return int(numba.get_num_threads())
+
+
+def set_threads(number: int) -> None:
+    """Use this many threads from now on, in the calling thread."""
+    numba.set_num_threads(number)
+
+
+@intrinsic
+def _finished(typingctx: Any, address: Any) -> Any:
+    """An atomic read."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        pointer = b.inttoptr(args[0], vector.I64.as_pointer())
+        return b.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _pause(typingctx: Any) -> Any:
+    """Tell the processor that this is a waiting loop."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        if vector.FEATURES == "NEON":
+            vector.call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(vector.I32, 1))
+        elif platform.machine().lower() in ("x86_64", "amd64"):
+            vector.call(b, "llvm.x86.sse2.pause", ir.VoidType())
+        return ctx.get_dummy_value()
+
+    return types.void(), generate
+
+
+def _walk(worker, steps, count, counters):  # type: ignore[no-untyped-def]
+    """One thread's way through the list; `steps` holds kernel, items, block for each step."""
+    for step in range(count):
+        line, taken, finished = steps + 24 * step, counters + 128 * step, counters + 128 * step + 64
+        kernel = vector.load_int(line)
+        items = vector.load_int(line + 8)
+        block = vector.load_int(line + 16)
+        item = vector.fetch_add(taken, 1)
+        while item < items:
+            compiled.call_kernel(kernel, worker, item, block)
+            vector.fetch_add(finished, 1)
+            item = vector.fetch_add(taken, 1)
+        while _finished(finished) < items:
+            _pause()
+
+
+_walk_compiled = numba.njit(nogil=True, error_model="numpy")(_walk)
+
+
+def _together(number, steps, count, counters):  # type: ignore[no-untyped-def]
+    for worker in numba.prange(number):
+        _walk_compiled(worker, steps, count, counters)
+
+
+def _alone(steps, count, counters):  # type: ignore[no-untyped-def]
+    _walk_compiled(0, steps, count, counters)
+
+
+class _Dispatcher:
+    """The two compiled walks, made when first needed."""
+
+    lock = threading.Lock()
+    ready: Any = None
+
+    @classmethod
+    def get(cls) -> Any:
+        with cls.lock:
+            if cls.ready is None:
+                number, signature = types.int64, types.void
+                together = numba.njit(parallel=True, nogil=True, error_model="numpy")(_together)
+                alone = numba.njit(nogil=True, error_model="numpy")(_alone)
+                for function in (together, alone):
+                    function._cache = compiled.kept(function.py_func)
+                together.compile(signature(number, number, number, number))
+                alone.compile(signature(number, number, number))
+                cls.ready = together, alone
+        return cls.ready
+
+
+def follow(steps: np.ndarray, workers: int) -> None:
+    """Run a list of steps.
+
+    Parameters
+    ----------
+    steps : numpy.ndarray of int64, shape (steps, 3)
+        Kernel address, number of items, address of the block of arguments.
+    workers : int
+        How many threads the scratch memory in the blocks is made for.
+    """
+    together, alone = _Dispatcher.get()
+    count = len(steps)
+    counters = np.zeros(16 * count + 8, np.int64)  # two cache lines a step
+    at, base = steps.ctypes.data, -(-counters.ctypes.data // 64) * 64
+    number = min(workers, threads())
+    if number > 1 and os.getpid() == _home and _busy.acquire(blocking=False):
+        try:
+            together(number, at, count, base)
+        finally:
+            _busy.release()
+    else:
+        alone(at, count, base)
