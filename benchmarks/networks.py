@@ -100,9 +100,8 @@ def vgg16_features(quick: bool = False, name: str = "vgg16-features") -> Spec:
     """VGG-16's thirteen convolutions, up to pool5 (Simonyan and Zisserman 2014)."""
     spec = Spec(name, (3, 64, 64) if quick else (3, 224, 224))
     x = "x"
-    for block, (width, depth) in enumerate(
-        ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1
-    ):
+    stages = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+    for block, (width, depth) in enumerate(stages, start=1):
         for i in range(1, depth + 1):
             x = spec.conv(f"conv{block}_{i}", x, width, 3, pad=1)
             x = spec.relu(f"relu{block}_{i}", x)
@@ -143,9 +142,8 @@ def squeezenet(quick: bool = False) -> Spec:
     """SqueezeNet 1.1 (Iandola et al. 2016)."""
     spec = Spec("squeezenet", (3, 64, 64) if quick else (3, 224, 224))
     x = spec.relu("relu1", spec.conv("conv1", "x", 64, 3, stride=2))
-    for i, (narrow, wide) in enumerate(
-        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)), 2
-    ):
+    for i, narrow in enumerate((16, 16, 32, 32, 48, 48, 64, 64), start=2):
+        wide = 4 * narrow
         if i in (2, 4, 6):
             x = spec.max_pool(f"pool{i}", x, 3, 2, ceil_mode=True)
         s = spec.relu(f"fire{i}_squeeze_relu", spec.conv(f"fire{i}_squeeze", x, narrow, 1))

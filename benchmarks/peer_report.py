@@ -29,7 +29,9 @@ HEAD = (
     "ratio (least to greatest)",
     "figure to reach",
 )
+CEILINGS = ("arithmetic_flops_per_s", "memory_bytes_per_s")
 COLUMNS = ("torch", "onnxruntime")
+DISTURBED = 0.2  # cores taken by other processes: torch's threads then wait for each other longest
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -129,17 +131,31 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [_line(HEAD), _line(["---"] + ["---:"] * (len(HEAD) - 1))]
     for work in results["works"]:
         lines += [_line(_cells(row)) for row in work["rows"]]
+    return "\n".join([*lines, "", _about(results)])
+
+
+def _about(results: Mapping[str, Any]) -> str:
+    """What the run was measured on, and whether it was left alone."""
     machine, settings = results["machine"], results["settings"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    about = (
+    said = [
         f"{machine['cpu']}, {machine['cores']} cores, {settings['threads']} threads; {versions}; "
-        f"{settings['rounds']} rounds, {machine['date'][:10]}."
-    )
-    ceilings = machine.get("ceilings")
-    if ceilings:
-        flops, memory = ceilings["arithmetic_flops_per_s"], ceilings["memory_bytes_per_s"]
-        about += f" Ceilings: {flops / 1e9:.0f} GFLOP/s, {memory / 1e9:.1f} GB/s."
-    return "\n".join([*lines, "", about])
+        f"{settings['rounds']} round(s), {machine['date'][:10]}."
+    ]
+    if settings["quick"]:
+        said.insert(0, "**Tiny images and single calls: this only shows that it runs.**")
+    if machine["ceilings"]:
+        flops, memory = (machine["ceilings"][name] for name in CEILINGS)
+        said.append(f"Ceilings: {flops / 1e9:.0f} GFLOP/s, {memory / 1e9:.1f} GB/s.")
+    cases = [case for work in results["works"] for case in work["cases"]]
+    turns = [turn for case in cases for turns in case["turns"].values() for turn in turns]
+    disturbed = sum((turn.get("others") or 0) > DISTURBED for turn in turns)
+    if disturbed and not settings["quick"]:  # single calls are shorter than a tick of the count
+        said.append(
+            f"**Disturbed: in {disturbed} of {len(turns)} turns other processes took more than "
+            f"{DISTURBED} cores.**"
+        )
+    return " ".join(said)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -150,7 +166,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         if peer is None:
             cells += ["", ""]
         elif "value" in peer:
-            cells += [show(peer["value"]), _ratio(peer.get("ratio"))]
+            without = "".join(f"; {name} failed" for name in peer.get("failed", ()))
+            cells += [show(peer["value"]) + without, _ratio(peer.get("ratio"))]
         else:
             reasons = {reason["what"] for reason in peer.get("failed", {}).values()}
             cells += [" / ".join(sorted(reasons)) or "not measured", ""]

@@ -5,9 +5,9 @@
 `peers.py` starts it, with the thread counts in the environment. Requests come in as lines of JSON
 and every one is answered by a line. Between requests the worker is blocked reading.
 
-A turn is warm-up calls, timed calls, and then waiting until the process's own threads sleep: those
-of OpenBLAS, onnxruntime and OpenMP spin for 5 to 100 ms after their last work, which would
-slow the next peer down.
+A turn is warm-up calls, timed calls, and then waiting until the process's own threads sleep. Those
+of OpenMP, onnxruntime and OpenBLAS spin for some 5, 50 and 100 ms after their last work, and would
+slow the next peer down. (OMP_WAIT_POLICY=passive would spare the waiting, but it slows torch down.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -53,14 +54,18 @@ def turn(call: Callable[[], Any], quick: bool = False) -> dict[str, Any]:
     Returns
     -------
     dict
-        Median and least seconds of a call, number of calls, and seconds waited (None: in vain).
+        Median and least seconds of a call, number of calls, how many cores other processes took
+        meanwhile (None: not known), and seconds waited in the end (None: in vain).
     """
     _timed(call, 1 if quick else WARM_CALLS, 0)
+    begun, before = time.perf_counter(), others_used()
     times = _timed(call, 1, 0) if quick else _timed(call, CALLS, SECONDS)
+    after, ended = others_used(), time.perf_counter()
     return {
         "value": median(times),
         "least": min(times),
         "calls": len(times),
+        "others": None if None in (before, after) else max(0.0, after - before) / (ended - begun),
         "settled": settle(),
     }
 
@@ -73,6 +78,16 @@ def _timed(call: Callable[[], Any], calls: int, seconds: float) -> list[float]:
         call()
         times.append(time.perf_counter() - start)
     return times
+
+
+def others_used() -> float | None:
+    """Processor seconds that other processes used so far, or a host machine took away."""
+    statistics = Path("/proc/stat")
+    if not statistics.exists():
+        return None
+    user, nice, system, _, _, hard, soft, stolen = map(int, statistics.read_text().split()[1:9])
+    used = (user + nice + system + hard + soft + stolen) / os.sysconf("SC_CLK_TCK")
+    return used - time.process_time()
 
 
 def settle(patience: float = 2.0, pause: float = 0.02) -> float | None:

@@ -19,7 +19,8 @@ __all__ = ["CODES_AT", "OURS", "PEERS", "WORKS", "Task", "Work", "chosen", "conv
 OURS = "minicnn"
 TORCH = ("torch", "torch-channels-last")
 
-PEERS = {  # by kind of work: columns of the table, with the workers of which the fastest counts
+# By kind of work: columns of the table, with the workers of which the fastest counts.
+PEERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "forward": {"torch": TORCH, "onnxruntime": ("onnxruntime",)},
     "gradient": {"torch": TORCH},
     "codes": {"torch": ("captum", "captum-channels-last")},

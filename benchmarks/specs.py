@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,9 @@ class Spec:
         for layer in self.layers:
             yield layer, [name for name in layer.inputs if last_reader[name] == layer.name]
 
-    def _add(self, name: str, kind: str, inputs: Sequence[str], shape: tuple, **settings) -> str:
+    def _add(
+        self, name: str, kind: str, inputs: Sequence[str], shape: tuple, **settings: Any
+    ) -> str:
         self.layers.append(Layer(name, kind, tuple(inputs), shape, **settings))
         return name
 

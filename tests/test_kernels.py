@@ -1,6 +1,7 @@
 """Kernels and window geometry: random geometries, ties, padding, bit packing, and refusals."""
 
 import re
+from math import prod
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from minicnn import blocks, kernels
 from minicnn import functional as F
 from minicnn.blocks import Packed, Window
+from minicnn.kernels.packed import plane_shape
 from minicnn.errors import InputError, ShapeError
 
 # Random geometry
@@ -295,7 +297,7 @@ def test_packed_values_take_as_many_bits_as_they_need(what):
     packed = Packed.pack(values, levels)
     each = int(np.ceil(np.log2(levels)))
     assert packed.bits == each * values.size
-    assert packed.nbytes == each * -(-values.size // 8)
+    assert packed.nbytes == each * prod(plane_shape(values.shape))
 
 
 @given(packable, st.integers(0, 9))

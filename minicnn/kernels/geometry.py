@@ -81,6 +81,17 @@ class Window:
         """Pads after each axis."""
         return self.pads[self.rank :]
 
+    def lifted(self) -> Window:
+        """A window over one axis as a window over two, the first of length 1."""
+        begin, end = self.pads
+        return Window(
+            (1, *self.kernel),
+            (1, *self.stride),
+            (0, begin, 0, end),
+            (1, *self.dilation),
+            self.ceil_mode,
+        )
+
     def output_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Spatial output size for a spatial input size; zero or less where no window fits."""
         sizes = []

@@ -33,7 +33,7 @@ from numba.extending import intrinsic
 
 from minicnn.kernels.cpu import vector
 
-__all__ = ["Kernel", "announce", "arguments", "call_kernel", "inline", "kept", "kernel"]
+__all__ = ["Kernel", "announce", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel"]
 
 inline = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 """For functions that kernels call."""
@@ -101,6 +101,13 @@ class Kernel:
         compiled._compile_uncached = told
         compiled.compile()
         return compiled
+
+
+def jitted(function: Callable[..., Any]) -> Any:
+    """A function of arrays, compiled by Numba for each kind of arguments and kept on disk."""
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher._cache = kept(function)
+    return dispatcher
 
 
 def kernel(function: Callable[..., None]) -> Kernel:

@@ -1,11 +1,11 @@
 """The epilogue slot: what happens to a kernel's results before they are stored.
 
-    value = sum + bias + residual          each where there is one
+    value = (sum + bias) scale + shift + residual        each where there is one
     value = value or 0                     by a bit of the mask        mode & MASK
     signs = value > 0                      one bit a value             where asked for
     value = max(value, 0)                                              mode & RECTIFY
 
-This serves networks in both directions: bias, ReLU and residual forwards; sums of signals, masks
+This serves networks in both directions: bias, batch norm, residual and ReLU forwards; sums of signals, masks
 (SaliNet), rectification (DeConvNet) or both (DeSaliNet) on the way back. The mode may differ from
 image to image, which lets one batch hold the signals of several rules.
 
@@ -34,14 +34,14 @@ __all__ = ["FIELDS", "MASK", "RECTIFY", "finish", "load_bits", "mode_of", "store
 RECTIFY, MASK = 1, 2
 
 FIELDS = (
-    "y y_image y_row y_pixel bias residual residual_image residual_row residual_pixel "
+    "y y_image y_row y_pixel bias scale shift residual residual_image residual_row residual_pixel "
     "modes mode mask mask_images mask_image mask_row mask_pixel signs signs_image signs_row "
     "signs_pixel"
 ).split()
 """What the block of an epilogue holds, in order: addresses (0 for none) and steps in bytes."""
 
-(Y, Y_IMAGE, Y_ROW, Y_PIXEL, BIAS, RESIDUAL, RESIDUAL_IMAGE, RESIDUAL_ROW, RESIDUAL_PIXEL,
- MODES, MODE, MASKS, MASK_IMAGES, MASK_IMAGE, MASK_ROW, MASK_PIXEL, SIGNS, SIGNS_IMAGE, SIGNS_ROW,
+(Y, Y_IMAGE, Y_ROW, Y_PIXEL, BIAS, SCALE, SHIFT, RESIDUAL, RESIDUAL_IMAGE, RESIDUAL_ROW,
+ RESIDUAL_PIXEL, MODES, MODE, MASKS, MASK_IMAGES, MASK_IMAGE, MASK_ROW, MASK_PIXEL, SIGNS, SIGNS_IMAGE, SIGNS_ROW,
  SIGNS_PIXEL) = range(len(FIELDS))  # fmt: skip
 
 
@@ -87,6 +87,10 @@ def finish(value, end, mode, image, row, column, channel, count):  # type: ignor
     offset = 4 * channel
     if end[BIAS] != 0:
         value = value + load_part(end[BIAS] + offset, count)
+    if end[SCALE] != 0:
+        value = value * load_part(end[SCALE] + offset, count)
+        if end[SHIFT] != 0:
+            value = value + load_part(end[SHIFT] + offset, count)
     if end[RESIDUAL] != 0:
         at = image * end[RESIDUAL_IMAGE] + row * end[RESIDUAL_ROW] + column * end[RESIDUAL_PIXEL]
         value = value + load_part(end[RESIDUAL] + at + offset, count)

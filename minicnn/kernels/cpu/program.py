@@ -8,7 +8,7 @@ may be bound again: a program is laid out once, and runs on any number of inputs
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,11 @@ class Image:
     pixel : int
         Floats from one pixel to the next: the number of channels, or of those of the array that
         these channels are a part of.
+    channel, row, image : int
+        Floats from one to the next; channels lie side by side, rows and images follow each other
+        unless said otherwise.
     """
+
 
     place: Place
     batch: int
@@ -53,6 +57,15 @@ class Image:
     height: int
     width: int
     pixel: int
+    channel: int = 1
+    row: int = 0
+    image: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.row:
+            object.__setattr__(self, "row", self.width * self.pixel)
+        if not self.image:
+            object.__setattr__(self, "image", self.height * self.row)
 
     @classmethod
     def whole(cls, buffer: Hashable, shape: Sequence[int]) -> Image:
@@ -61,21 +74,9 @@ class Image:
         height, width = ([1, 1] + list(size))[-2:]
         return cls(Place(buffer), batch, channels, height, width, channels)
 
-    @property
-    def row(self) -> int:
-        """Floats from one row to the next."""
-        return self.width * self.pixel
-
-    @property
-    def image(self) -> int:
-        """Floats from one image to the next."""
-        return self.height * self.row
-
     def part(self, first: int, channels: int) -> Image:
         """Some of the channels."""
-        return Image(
-            self.place + 4 * first, self.batch, channels, self.height, self.width, self.pixel
-        )
+        return replace(self, place=self.place + 4 * first * self.channel, channels=channels)
 
     def steps(self, name: str) -> dict[str, Any]:
         """Address and steps in bytes as arguments: name, name_image, name_row, name_pixel."""
@@ -108,6 +109,7 @@ class Program:
     numbers: list[int] = field(default_factory=list)
     patches: list[tuple[int, Place]] = field(default_factory=list)
     steps: list[tuple[Kernel, int, int]] = field(default_factory=list)
+    constants: dict[Hashable, np.ndarray] = field(default_factory=dict)
     scratch: int = 0
 
     def block(self, values: Sequence[Any]) -> Place:
@@ -131,6 +133,12 @@ class Program:
             place = self.block(kernel.ordered(arguments))
             self.steps.append((kernel, items, place.offset))
 
+    def constant(self, array: np.ndarray) -> Place:
+        """The place of an array that is the same in every run."""
+        key = ("constant", id(array))
+        self.constants[key] = array  # keeps it alive, so that its id stays its own
+        return Place(key)
+
     def scratch_memory(self, size: int) -> Place:
         """Memory that the steps after this one may use until another asks: shared by all."""
         self.scratch = max(self.scratch, size)
@@ -140,7 +148,7 @@ class Program:
         """The program in memory: each buffer an array, by key."""
         return Bound(self, buffers)
 
-    def run(self, **buffers: np.ndarray) -> None:
+    def run(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
         """Bind and run at once."""
         self.bound(buffers).run()
 
@@ -166,7 +174,7 @@ class Bound:
         self._held: dict[Hashable, np.ndarray] = {}
         self.bind(ARGUMENTS, self._numbers)
         self.bind(SCRATCH, self._scratch)
-        for key, array in buffers.items():
+        for key, array in {**program.constants, **buffers}.items():
             self.bind(key, array)
 
     def bind(self, key: Hashable, array: np.ndarray) -> None:

@@ -200,6 +200,13 @@ def load_one(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
+def load_double(typingctx: Any, address: Any) -> Any:
+    """One double."""
+    double = ir.DoubleType()
+    return types.float64(types.int64), lambda ctx, b, sig, args: read(b, args[0], double, 8)
+
+
+@intrinsic
 def load_int(typingctx: Any, address: Any) -> Any:
     """One int64."""
     return types.int64(types.int64), lambda ctx, b, sig, args: read(b, args[0], I64, 8)

@@ -26,12 +26,12 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.kernels.cpu.compiled import arguments, inline, kernel
-from minicnn.kernels.cpu.direct import ENDING, TILE, multiply_tile
+from minicnn.kernels.cpu.direct import ENDING, multiply_tile
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_part, spread, store, store_int
 
-__all__ = ["FILTER", "apart_input", "apart_output", "apart_product", "together", "transformed"]
+__all__ = ["FILTER", "apart_input", "apart_output", "apart_product", "together"]
 
 FILTER = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
@@ -49,15 +49,6 @@ FILTER = {
 """G for m = 2 and 4."""
 
 VECTOR = 4 * LANES  # bytes
-
-
-def transformed(matrices: np.ndarray, m: int, turned: bool) -> np.ndarray:
-    """Filters (1, 9 taps, depth, columns) as G w G^T, (e e, depth, columns), in float64."""
-    _, _, depth, columns = matrices.shape
-    w = matrices.astype(np.float64).reshape(3, 3, depth, columns)
-    w = w[::-1, ::-1] if turned else w
-    g = FILTER[m]
-    return np.einsum("ai,bj,ijdc->abdc", g, g, w, optimize=True).reshape(-1, depth, columns)
 
 
 @inline
@@ -211,7 +202,8 @@ def _transform_output(
                         finish(value, end, mode, image, row + i, column + j, channel, count)
 
 
-PATCH = 2 * 36 * VECTOR + 64  # bytes for a tile of inputs and a half-transformed one
+TABLE = 8 * (ROWS + 1) + 8  # bytes for the products' table of addresses
+PATCH = 2 * 36 * VECTOR + 64  # and for a tile of inputs and a half-transformed one
 
 
 @kernel
@@ -223,7 +215,7 @@ def together(
     """Some tiles from input to output, in memory that stays in the cache of one core."""
     end = arguments(ending, ENDING)
     table = scratch + worker * scratch_size
-    patch = table + 8 * (ROWS + 1) + 8
+    patch = table + TABLE
     v = patch + PATCH
     places = (m + 2) * (m + 2)
     products = v + places * v_step
@@ -288,8 +280,3 @@ def apart_output(
         p_panel, first_panel, min(first_panel + panels_an_item, panels), columns_out, rows,
         columns, across, down, scratch + worker * scratch_size, end,
     )  # fmt: skip
-
-
-def table_bytes() -> int:
-    """Bytes of the products' table."""
-    return TILE

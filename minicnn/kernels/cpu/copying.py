@@ -1,0 +1,103 @@
+"""Copies with an epilogue, and copies into channels-last order.
+
+    finished    y = finish(x)        ReLU, masks, sums, scales by channel: what the epilogue can do
+    relaid      any order of the axes to channels last, with zeros around it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn.kernels.cpu.compiled import arguments, kernel
+from minicnn.kernels.cpu.direct import ENDING
+from minicnn.kernels.cpu.ending import finish, mode_of
+from minicnn.kernels.cpu.program import Image, Place, Program
+from minicnn.kernels.cpu.vector import LANES, load_one, load_part, store_one
+
+__all__ = ["lay_finished", "lay_relaid"]
+
+
+@kernel
+def finished(
+    worker, item, x, x_image, x_row, x_pixel, height, width, channels, rows_an_item, ending
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Some rows of one image."""
+    end = arguments(ending, ENDING)
+    parts = (height + rows_an_item - 1) // rows_an_item
+    image, first = item // parts, item % parts * rows_an_item
+    mode = mode_of(end, image)
+    for row in range(first, min(first + rows_an_item, height)):
+        for column in range(width):
+            source = x + image * x_image + row * x_row + column * x_pixel
+            for channel in range(0, channels, LANES):
+                count = min(LANES, channels - channel)
+                value = load_part(source + 4 * channel, count)
+                finish(value, end, mode, image, row, column, channel, count)
+
+
+@kernel
+def relaid(
+    worker, item, x, by_image, by_channel, by_row, by_pixel, height, width, channels, top, left,
+    y, rows, columns,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """One row of y; element (c, i, j) of x goes to pixel (top + i, left + j)."""
+    image, row = item // rows, item % rows
+    target = y + 4 * item * columns * channels
+    for column in range(columns):
+        i, j = row - top, column - left
+        inside = 0 <= i < height and 0 <= j < width
+        source = x + image * by_image + i * by_row + j * by_pixel
+        for channel in range(channels):
+            value = load_one(source + channel * by_channel) if inside else 0.0
+            store_one(value, target + 4 * channel)
+        target += 4 * channels
+
+
+def lay_finished(program: Program, x: Image, y: Image, **epilogue: Any) -> None:
+    """Add y = finish(x)."""
+    rows = max(1, min(x.height, 4096 // max(1, x.width * x.channels)))
+    program.step(
+        finished,
+        x.batch * -(-x.height // rows),
+        **x.steps("x"),
+        height=x.height,
+        width=x.width,
+        channels=x.channels,
+        rows_an_item=rows,
+        ending=program.ending(y, **epilogue),
+    )
+
+
+def lay_relaid(
+    program: Program,
+    x: Place,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    y: Place,
+    pads: Sequence[int] = (0, 0, 0, 0),
+) -> None:
+    """Add a copy of x, of shape (N, C, H, W) and strides in bytes, into channels-last order.
+
+    Zeros surround it: (top, left, bottom, right).
+    """
+    batch, channels, height, width = shape
+    rows, columns = height + pads[0] + pads[2], width + pads[1] + pads[3]
+    by_image, by_channel, by_row, by_pixel = strides
+    program.step(
+        relaid,
+        batch * rows,
+        x=x,
+        by_image=by_image,
+        by_channel=by_channel,
+        by_row=by_row,
+        by_pixel=by_pixel,
+        height=height,
+        width=width,
+        channels=channels,
+        top=pads[0],
+        left=pads[1],
+        y=y,
+        rows=rows,
+        columns=columns,
+    )
