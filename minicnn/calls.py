@@ -71,8 +71,8 @@ Reversal = Callable[[Call, int], Callable[[Any], Any]]
 class Checked(Protocol):
     """A reversal that wants to see all calls before it starts, as rules do."""
 
-    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> None:
-        """Warn or refuse."""
+    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> list[Call]:
+        """Warn or refuse; gives the calls that were warned of."""
 
 
 def own_transpose(call: Call, wrt: int) -> Callable[[Any], Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minicnn.network import Network
 
-__all__ = ["Text", "columns", "count", "summary", "table", "times", "to_dot", "to_html"]
+__all__ = ["Text", "columns", "count", "plan", "summary", "table", "times", "to_dot", "to_html"]
 
 
 class Text(str):
@@ -39,6 +39,20 @@ def count(number: float) -> str:
 def times(shape: Sequence[int | None]) -> str:
     """A shape as 64x55x55, without its batch."""
     return "x".join("?" if n is None else str(n) for n in shape[1:]) or "1"
+
+
+def plan(
+    name: str, steps: Sequence[tuple[str, str, str, tuple[int, ...]]], arena: int, packs: int
+) -> Text:
+    """What a plan fuses and which kernels it uses."""
+    blocks = sum(kinds.count(" + ") + 1 for _, kinds, _, _ in steps)
+    views = sum(kernel.startswith("view") for _, _, kernel, _ in steps)
+    rows = [[value, kinds, times(shape), kernel] for value, kinds, kernel, shape in steps]
+    head = (
+        f"{name}: {blocks} blocks in {len(steps) - views} steps, {count(arena)}B of memory used "
+        f"again and again, {count(packs)}B of packed filters"
+    )
+    return Text(f"{head}\n{table(['value', 'blocks run as one', 'output', 'kernel: why'], rows)}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:

@@ -146,6 +146,9 @@ class Builder:
         name = self._names_of.get(id(array))
         if name is None:
             name = self._free(f"{self._prefix}.kept")
+            if array.flags.writeable:  # somebody's own: what is drawn does not change
+                array = array.copy()
+                array.flags.writeable = False
             self._names_of[id(array)] = name
         self.arrays[name] = array
         return name

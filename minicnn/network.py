@@ -21,6 +21,7 @@ from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
 from minicnn.errors import InputError, MiniCNNError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Node
+from minicnn.planning import Packs, Planner
 from minicnn.rules import Rule
 from minicnn.structure import Structure, spoken
 from minicnn.tape import Tape, frozen
@@ -53,26 +54,63 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class _Recipe:
+    """What a run records: values held, statistics kept, and the calls without their bits."""
+
+    held: Sequence[str]
+    keeping: Sequence[str]
+    shapes: Mapping[str, Shape]
+    calls: Sequence[Call]
+    dropped: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Network(Structure):
     """A graph of named blocks that runs; see `Structure` for its fields."""
 
     _tensors: dict[str, Tensor] = field(default_factory=dict)
+    _planner: Planner = field(default_factory=Planner)
+    _recipes: dict[Any, _Recipe] = field(default_factory=dict)
+    _reversals: dict[Any, Any] = field(default_factory=dict)
 
     def derived(self, **changes: Any) -> Network:
         """The same network with other fields: how cut and reversed networks are made."""
-        return replace(self, **{"_tensors": {}, **changes})
+        fresh = {"_tensors": {}, "_planner": self._planner.related(), "_recipes": {},
+                 "_reversals": {}}  # fmt: skip
+        return replace(self, **{**fresh, **changes})
 
     # Running
 
     def __call__(self, *inputs: Any) -> Any:
         """Run on arrays, or on tensors; a tuple where there are several outputs."""
         if any(isinstance(x, Expression) for x in inputs):
-            values: Mapping[str, Any] = self._run_tensors(inputs)
-        else:
-            values = self.values(self._named_inputs(inputs), self.outputs)
+            return self._results(inputs, self._run_tensors(inputs))
+        return self._results(inputs, self.values(self._named_inputs(inputs), self.outputs))
+
+    def with_bits(self, bits: Mapping[str, Packed], *inputs: np.ndarray) -> Any:
+        """Run with other masks and switches than those bound into the blocks.
+
+        Parameters
+        ----------
+        bits : mapping
+            By node; the others keep theirs.
+        *inputs : array
+        """
+        named = self._named_inputs(inputs)
+        plan = self._planner.plan(self, named, list(dict.fromkeys(self.outputs)))
+        if plan is not None:
+            return self._results(inputs, plan.run(named, bits)[0])
+        nodes = [
+            replace(node, block=node.block.rebound(bits[node.name])) if node.name in bits else node
+            for node in self.nodes
+        ]
+        return self.derived(nodes=nodes)(*inputs)
+
+    def _results(self, inputs: Sequence[Any], values: Mapping[str, Any]) -> Any:
+        """The outputs, each in memory of its own; a tuple where there are several."""
         taken = [*inputs, *self.arrays.values()]
         result: list[Any] = []
-        for name in self.outputs:  # each in memory of its own
+        for name in self.outputs:
             value = values[name]
             if isinstance(value, np.ndarray):
                 shared = any(np.may_share_memory(value, other) for other in [*taken, *result])
@@ -82,7 +120,10 @@ class Network(Structure):
 
     def values(self, inputs: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, Any]:
         """Run as far as needed, and give the named values."""
-        wanted = [self.value_name(name) for name in names]
+        wanted = list(dict.fromkeys(self.value_name(name) for name in names))
+        plan = self._planner.plan(self, inputs, wanted)
+        if plan is not None:
+            return plan.run(inputs)[0]
         found = {name: inputs[name] for name in wanted if name in self.inputs}
         for step in self._execute(inputs, self.needed(wanted)):
             if step.name in wanted:
@@ -98,6 +139,7 @@ class Network(Structure):
         *inputs: np.ndarray,
         rules: Sequence[Rule | str] | None = None,
         keep: str | Iterable[str] = (),
+        timed: bool = False,
     ) -> Tape:
         """Run forward once and keep what reversing needs.
 
@@ -109,6 +151,8 @@ class Network(Structure):
             Keep only the masks and switches that these rules read; by default all.
         keep : str or iterable of str
             Values to hold, "all" for every one. Values not held are computed again when asked for.
+        timed : bool
+            Run block by block and note the time of each (`tape.seconds`).
 
         Returns
         -------
@@ -123,25 +167,123 @@ class Network(Structure):
         """
         values = {name: frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
-        expected = self.infer_shapes(*(x.shape for x in values.values()))
-        wanted = self._worth_holding(keep, found, expected)
-        held = dict(values)
-        shapes = {name: value.shape for name, value in values.items()}
-        shapes.update((name, array.shape) for name, array in self.arrays.items())
-        calls, dropped, seconds = [], {}, {}
+        recipe = self._recipe(values, found, keep)
+        plan = None if timed else self._planner.plan(self, values, recipe.held, recipe.keeping)
+        if plan is not None:
+            given, statistics = plan.run(values)
+            held = {name: frozen(value) for name, value in given.items()}
+            return self._tape(recipe, {**values, **held}, statistics, {})
+        held, statistics, seconds = dict(values), {}, {}
         for step in self._execute(values, self.nodes):
-            node = step.node
-            shapes[node.name] = step.value.shape
-            call = _call(node, step.statistic, shapes)
-            unread = found is not None and not any(rule.needs_kept(call) for rule in found)
-            if step.statistic is not None and found is not None and unread:
-                call = replace(call, kept=call.kept.replaced(None))
-                dropped[node.name] = " and ".join(rule.name for rule in found)
-            calls.append(call)
-            seconds[node.name] = step.seconds
-            if node.name in wanted:
-                held[node.name] = frozen(step.value)
-        return Tape(self, calls, held, shapes, dropped, seconds)
+            if step.statistic is not None and step.name in recipe.keeping:
+                statistics[step.name] = step.statistic
+            seconds[step.name] = step.seconds
+            if step.name in recipe.held:
+                held[step.name] = frozen(step.value)
+        return self._tape(recipe, held, statistics, seconds)
+
+    def _tape(
+        self,
+        recipe: _Recipe,
+        held: Mapping[str, np.ndarray],
+        statistics: Mapping[str, Packed],
+        seconds: Mapping[str, float],
+    ) -> Tape:
+        calls = [
+            replace(call, kept=call.kept.replaced(statistics[call.name]))
+            if call.name in statistics
+            else call
+            for call in recipe.calls
+        ]
+        return Tape(self, calls, held, recipe.shapes, recipe.dropped, seconds)
+
+    def _recipe(
+        self,
+        values: Mapping[str, np.ndarray],
+        rules: Sequence[Rule] | None,
+        keep: str | Iterable[str],
+    ) -> _Recipe:
+        """What to record for inputs of these shapes; remembered where rules are well known."""
+        keep = keep if isinstance(keep, str) else tuple(keep)
+        shapes = tuple(x.shape for x in values.values())
+        names = None if rules is None else tuple(rule.name for rule in rules)
+        known = rules is None or all(rule.structural for rule in rules)
+        if known and (shapes, names, keep) in self._recipes:
+            return self._recipes[shapes, names, keep]
+        found = self._new_recipe(shapes, rules, keep)
+        if known:
+            self._recipes[shapes, names, keep] = found
+        return found
+
+    def _new_recipe(
+        self, inputs: Sequence[Shape], rules: Sequence[Rule] | None, keep: str | Iterable[str]
+    ) -> _Recipe:
+        shapes = self.infer_shapes(*inputs)
+        held = self._worth_holding(keep, rules, shapes)
+        shapes.update((name, array.shape) for name, array in self.arrays.items())
+        calls = [_call(node, None, shapes) for node in self.nodes]
+        keeping, dropped = [], {}
+        for call in calls:
+            if call.block.statistic:
+                if rules is None or any(rule.needs_kept(call) for rule in rules):
+                    keeping.append(call.name)
+                else:
+                    dropped[call.name] = " and ".join(rule.name for rule in rules)
+        order = [name for name in [*self.inputs, *self.layers] if name in held]
+        return _Recipe(order, keeping, shapes, calls, dropped)
+
+    def known_reversal(self, key: Any) -> tuple[Network, dict[str, str]] | None:
+        """A reversed network drawn before, and whose bits its nodes hold."""
+        return self._reversals.get((key, self._planner.packs.version))
+
+    def remember_reversal(self, key: Any, drawn: Network, slots: dict[str, str]) -> None:
+        """Keep a reversed network for other runs, if the parameters are frozen."""
+        if not any(array.flags.writeable for array in self.arrays.values()):
+            while len(self._reversals) >= 32:
+                self._reversals.pop(next(iter(self._reversals)))
+            self._reversals[key, self._planner.packs.version] = (drawn, slots)
+
+    def freeze(self) -> Network:
+        """Make the parameters read-only, so that the network can be planned; gives itself.
+
+        `parameters()` and `load_state_dict` make them writable again.
+        """
+        for array in self.arrays.values():
+            array.flags.writeable = False
+        return self
+
+    def _thaw(self) -> None:
+        own = [self.arrays[name] for name in self.arrays.keys() - self.constants]
+        changing = [array for array in own if not array.flags.writeable]
+        for array in changing:
+            array.flags.writeable = True
+        if changing:
+            Packs.forget(changing)
+
+    def explain_plan(self, *inputs: np.ndarray) -> drawing.Text:
+        """What is fused, and which kernel serves each block and why.
+
+        Parameters
+        ----------
+        *inputs : array, optional
+            Inputs to plan for; by default one of the usual size.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> net = minicnn.load(minicnn.data.bundled_model())
+        >>> print(net.explain_plan())
+        mnist: 13 blocks in 9 steps...
+        """
+        given = inputs or [
+            np.zeros(self.default_shape(name), self.dtype) for name in self.inputs
+        ]
+        named = self._named_inputs(given)
+        plan = self._planner.plan(self, named, self.outputs)
+        if plan is None:
+            reason = self._planner.why_not(self, named)
+            return drawing.Text(f"{self.name} runs block by block: {reason}.")
+        return drawing.plan(self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes)
 
     def _worth_holding(
         self,
@@ -246,11 +388,12 @@ class Network(Structure):
         return self._tensors
 
     def parameters(self) -> list[Tensor]:
-        """The parameters as tensors that share memory with the network."""
+        """The parameters as tensors that share memory with the network, writable from now on."""
         return list(self.named_parameters().values())
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The same by name."""
+        self._thaw()
         return dict(self._parameter_tensors())
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -274,6 +417,7 @@ class Network(Structure):
                 raise ShapeError(
                     f"{name} has shape {np.shape(state[name])}; {own[name].shape} needed."
                 )
+        self._thaw()
         for name, array in own.items():
             array[...] = state[name]
 

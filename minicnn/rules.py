@@ -101,6 +101,9 @@ class Rule:
         a warning, refuse, or take them silently. Pooling counts as matched.
     code : str
         Letter code within the family.
+    structural : bool
+        Whether its maps depend on the network alone and not on what a run kept, other than by
+        binding it: such reversals are drawn once and used again with other masks and switches.
 
     Examples
     --------
@@ -114,6 +117,7 @@ class Rule:
     formula: str = ""
     unmatched: str = "warn"
     code: str = ""
+    structural: bool = False
     _random: tuple[tuple[str, int, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -171,7 +175,7 @@ class Rule:
         entry = self.entry(call)
         return entry is None or entry.needs_kept
 
-    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> None:
+    def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> list[Call]:
         """Warn or refuse where nonlinear blocks are not named, as `unmatched` says.
 
         Blocks count as nonlinear, too, where they multiply (or divide by) values that depend on one
@@ -183,6 +187,11 @@ class Rule:
             Those that the rule is about to reverse.
         wanted : iterable of hashable
             The values whose signals are asked for.
+
+        Returns
+        -------
+        list of Call
+            The calls that were warned of.
 
         Raises
         ------
@@ -197,7 +206,7 @@ class Rule:
                     f"randomising them would change nothing."
                 )
         if self.unmatched == "transpose":
-            return
+            return []
         roots: dict[Hashable, set[Hashable]] = {value: {value} for value in wanted}
         missed = []
         for call in calls:
@@ -207,7 +216,7 @@ class Rule:
             below = set().union(*(roots.get(operand, set()) for operand in call.operands))
             roots.setdefault(call.output, set()).update(below)
         if not missed:
-            return
+            return []
         listed = ", ".join(f"{call.name} ({call.block.kind})" for call in missed[:8])
         listed += f" and {len(missed) - 8} more" if len(missed) > 8 else ""
         if self.unmatched == "raise":
@@ -220,6 +229,7 @@ class Rule:
             UnmatchedWarning,
             stacklevel=3,
         )
+        return missed
 
     def with_random(self, statistic: str, seed: int, layers: str = "*") -> Rule:
         """The same rule with a statistic replaced by a random one, for ablations.
@@ -243,6 +253,7 @@ class Rule:
             + ("" if layers == "*" else f" of {layers}")
             + f" (seed {seed})",
             code="",
+            structural=False,
             _random=(*self._random, (statistic, seed, layers)),
         )
 
@@ -327,12 +338,12 @@ def family(code: str) -> Rule:
     if switches == "F":
         formula += ", centre"
     short = code[:3] if lrn == "T" else code
-    return Rule(_KNOWN.get(short, short), table, formula, code=short)
+    return Rule(_KNOWN.get(short, short), table, formula, code=short, structural=True)
 
 
 _KNOWN = {"TTT": "DeSaliNet", "FTT": "DeConvNet"}
 
-SALINET = Rule("SaliNet", {}, "p·1[x>0]", "transpose", "TTFF")
+SALINET = Rule("SaliNet", {}, "p·1[x>0]", "transpose", "TTFF", structural=True)
 DECONVNET = family("FTT")
 DESALINET = family("TTT")
 

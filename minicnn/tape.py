@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import rules as rulebook
-from minicnn.blocks import OUTPUT, Kept, Shape
+from minicnn.blocks import OUTPUT, Kept, Packed, Shape
 from minicnn.calls import Call, reaches
 from minicnn.errors import InputError, RuleError
 from minicnn.graph import listed
@@ -140,18 +140,25 @@ class Tape:
         NotDifferentiableError
             If what is asked for does not influence where the signal enters.
         """
-        network, rule = self.network, rulebook.find(rule)
+        return self._drawn(at, rulebook.find(rule), wrt)[0]
+
+    def _drawn(
+        self, at: str | Sequence[str] | None, rule: Rule, wrt: str | Sequence[str] | None
+    ) -> tuple[Network, bool]:
+        """The reversed network, and whether it is the same for every run but for what is bound."""
+        network = self.network
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
         targets = self._targets(wrt, tops)
         if len({*tops}) < len(tops):
             raise InputError(f"A signal enters twice at one value: {', '.join(tops)}.")
         path = self._path(tops, targets)
-        rule.check(path, targets)
+        warned = rule.check(path, targets)
         self._check_kept(path, rule)
         active = reaches(path, targets)
         reading = [call for call in path if rule.needs_kept(call)]
         read = {name for call in reading for name in self._values_read(call, active)}
         values = self.fetch(read - network.arrays.keys())
+        same = rule.structural and not warned and not values
         drawing = Drawing(
             path=[self._bound(call, values) for call in path],
             rule=rule,
@@ -161,7 +168,7 @@ class Tape:
             dtype=self.dtype,
         )
         arrays = drawing.builder.arrays
-        return network.derived(
+        reversed_network = network.derived(
             name=f"{network.name} reversed by {rule.name}",
             inputs=drawing.inputs,
             nodes=drawing.builder.nodes,
@@ -173,6 +180,42 @@ class Tape:
             labels=(),
             typical={},
         )
+        return reversed_network, same
+
+    def _reversed(
+        self, at: str | Sequence[str] | None, rule: Rule, wrt: str | Sequence[str] | None
+    ) -> tuple[Network, dict[str, Packed]]:
+        """A reversed network and this run's masks and switches for it.
+
+        What is the same for every run is drawn once and remembered by the network.
+        """
+        network = self.network
+        tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
+        shapes = tuple(x.shape for x in self.inputs.values())
+        key = (rule.name, rule.code, tuple(tops), tuple(self._targets(wrt, tops)), shapes)
+        found = network.known_reversal(key) if rule.structural else None
+        if found is None:
+            drawn, same = self._drawn(at, rule, wrt)
+            slots = self._slots(drawn)
+            if same and slots is not None:
+                network.remember_reversal(key, drawn, slots)
+            return drawn, {}
+        drawn, slots = found
+        bits = {node: self._by_name[call].kept.statistic for node, call in slots.items()}
+        if None in bits.values():
+            return self._drawn(at, rule, wrt)[0], {}  # which says what was not kept
+        return drawn, bits  # type: ignore[return-value]
+
+    def _slots(self, drawn: Network) -> dict[str, str] | None:
+        """For each node that holds bits of this run, whose they are; None if others turn up."""
+        owners = {id(c.kept.statistic): c.name for c in self.calls if c.kept.statistic is not None}
+        slots = {}
+        for node in drawn.nodes:
+            for bits in node.block.bound():
+                if id(bits) not in owners:
+                    return None
+                slots[node.name] = owners[id(bits)]
+        return slots
 
     def backward(
         self,
@@ -205,8 +248,8 @@ class Tape:
             at, p = seed.at, seed.p
         else:
             p = np.asarray(seed)
-        reversed_network = self.reverse(at, rule, wrt)
-        result = reversed_network(p)
+        reversed_network, bits = self._reversed(at, rulebook.find(rule), wrt)
+        result = reversed_network.with_bits(bits, p)
         targets = self._targets(wrt, listed(at) or self.network.outputs[:1])
         if len(targets) == 1 and (wrt is None or isinstance(wrt, str)) and wrt != "parameters":
             return result

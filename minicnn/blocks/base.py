@@ -155,6 +155,24 @@ class Block:
         """Output shape from operand shapes; broadcasting unless a block says otherwise."""
         return broadcast(self, *shapes)
 
+    def levels(self, *shapes: Shape) -> int:
+        """How many values the statistic can take: 2 for a mask, the taps for switches."""
+        return 2
+
+    def bound(self) -> list[Packed]:
+        """The masks and switches bound into the block."""
+        if not dataclasses.is_dataclass(self):
+            return []
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [value for value in values if isinstance(value, Packed)]
+
+    def rebound(self, statistic: Packed) -> Block:
+        """The same block with another mask or other switches bound in."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if isinstance(getattr(self, field.name), Packed):
+                return dataclasses.replace(self, **{field.name: statistic})  # type: ignore[type-var]
+        raise RuleError(f"{self.kind} holds no statistic that could be replaced.")
+
     def flops(self, *shapes: Shape) -> int:
         """Floating-point operations of one call; one an output element unless stated."""
         return int(np.prod(self.shape(*shapes)))

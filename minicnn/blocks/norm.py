@@ -102,8 +102,15 @@ class BatchNorm(Block):
     def forward(
         self, x: np.ndarray, g: np.ndarray, b: np.ndarray, mean: np.ndarray, var: np.ndarray
     ) -> tuple[np.ndarray, None]:
+        gain, shift = self.frozen(g, b, mean, var)
+        return x * _per_channel(gain, x.shape) + _per_channel(shift, x.shape), None
+
+    def frozen(
+        self, g: np.ndarray, b: np.ndarray, mean: np.ndarray, var: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and shift of each channel: y = gain x + shift."""
         gain = g * (var + self.eps) ** -0.5
-        return x * _per_channel(gain, x.shape) + _per_channel(b - mean * gain, x.shape), None
+        return gain, b - mean * gain
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         like = kept.shapes[0]

@@ -72,6 +72,9 @@ class MaxPool(Block):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Unpool(kept.bits_of(self), self.over(kept.shapes[0]), kept.shapes[0][2:])
 
+    def levels(self, *shapes: Shape) -> int:
+        return self.over(shapes[0]).volume
+
     def to_center(self, x: Shape) -> UnpoolCenter:
         """The reversal that forgets the switches, for an input of shape x."""
         return UnpoolCenter(self.over(x), x[2:])

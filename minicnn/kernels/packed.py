@@ -49,9 +49,10 @@ class Packed:
         self.planes.flags.writeable = False
 
     @classmethod
-    def empty(cls, shape: tuple[int, ...], levels: int = 2) -> np.ndarray:
-        """Memory for the planes, for kernels that fill it."""
-        return np.empty((max(1, (levels - 1).bit_length()), *plane_shape(shape)), np.uint8)
+    def unfilled(cls, shape: tuple[int, ...], levels: int = 2) -> Packed:
+        """Memory that a kernel is about to fill."""
+        planes = np.empty(((levels - 1).bit_length(), *plane_shape(shape)), np.uint8)
+        return cls(planes, shape, levels)
 
     @classmethod
     def pack(cls, values: np.ndarray, levels: int = 2) -> Packed:

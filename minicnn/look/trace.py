@@ -124,7 +124,7 @@ def trace(
     -------
     Trace
     """
-    tape = network.record(x, keep="all")
+    tape = network.record(x, keep="all", timed=True)
     seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
     mirror = reversed_network.mirror or Mirror({}, {}, {})

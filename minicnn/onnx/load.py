@@ -114,7 +114,7 @@ def load(
             f"Give a Preprocess with as many means and deviations."
         )
     network = network.derived(preprocess=chosen, metadata=metadata)
-    return network.derived(labels=_labels(labels, metadata, network, where))
+    return network.derived(labels=_labels(labels, metadata, network, where)).freeze()
 
 
 def _dtype(graph: onnx.GraphProto) -> np.dtype:

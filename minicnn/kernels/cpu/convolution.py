@@ -55,6 +55,14 @@ class Method(ABC):
     def cost(self, problem: Convolution) -> float:
         """Estimated seconds for one image."""
 
+    def taps(self, problem: Convolution) -> tuple[tuple[int, ...], ...]:
+        """Which taps are packed together: packs for other sizes with the same taps are the same."""
+        return ()
+
+    def merges(self, problem: Convolution) -> bool:
+        """Whether it takes images with their axes in any order."""
+        return False
+
     @abstractmethod
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
         """Filters (O, C/groups, *kernel) as this method reads them."""
@@ -103,6 +111,9 @@ class Direct(Method):
             seconds += max(sums * overhead, problem.bytes / CACHE) + work * 4e-11
         return seconds
 
+    def taps(self, problem: Convolution) -> tuple[tuple[int, ...], ...]:
+        return tuple(phase.taps for phase in phases_of(problem))
+
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
         return [panels(w, problem, phase.taps) for phase in phases_of(problem)]
 
@@ -127,7 +138,10 @@ class Direct(Method):
             )  # fmt: skip
 
     def merges(self, problem: Convolution) -> bool:
-        """Whether a whole row of taps is one term: few channels, side by side in a padded copy."""
+        """Whether a whole row of taps is one term: few channels, side by side in a padded copy.
+
+        The copy takes images with their axes in any order.
+        """
         few = problem.depth <= FEW and problem.groups == 1 and problem.window.kernel[1] > 1
         return few and not problem.transposed and problem.window.dilation[1] == 1
 

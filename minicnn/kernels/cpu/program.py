@@ -184,6 +184,11 @@ class Bound:
             self._numbers[at] = offsets + array.__array_interface__["data"][0]
             self._held[key] = array
 
+    @property
+    def open_keys(self) -> set[Hashable]:
+        """The buffers that may be bound from outside."""
+        return self._patches.keys() - self.program.constants.keys() - {ARGUMENTS, SCRATCH}
+
     def run(self) -> None:
         """Run all steps; one thread at a time."""
         missing = self._patches.keys() - self._held.keys()

@@ -81,7 +81,7 @@ def _run(
     y = empty((batch, channels, *size))
     if 0 in y.shape:
         return y
-    if not (getattr(method, "merges", None) and method.merges(problem)):  # type: ignore[attr-defined]
+    if not method.merges(problem):
         x = channels_last(x)
     packed = method.pack(w, problem)
     shape, strides = x.shape, tuple(x.strides)

@@ -1,0 +1,59 @@
+"""Programs laid out once for some shapes, and run on any arrays of these shapes.
+
+Laying out and binding cost more than a small kernel. A `Laid` program keeps what it bound: a call
+writes the arrays' addresses into the arguments and runs. It holds no array after the call, and may
+be called from several Python threads at once: each takes a bound program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+
+from minicnn.kernels.cpu.program import Bound, Program
+from minicnn.kernels.cpu.team import follow, threads
+
+__all__ = ["Laid", "workers_for"]
+
+LARGE = 1 << 22  # bytes of scratch memory that are not kept from call to call
+SMALL = 200_000  # operations that one thread does sooner than two can agree on
+
+
+def workers_for(operations: int) -> int:
+    """How many threads a program of so many operations is worth."""
+    return 1 if operations < SMALL else threads()
+
+
+class _Ready(Bound):
+    """A bound program that takes new arrays with little ado."""
+
+    def follow(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
+        for key, array in buffers.items():
+            at, offsets = self._patches[key]
+            self._numbers[at] = offsets + array.__array_interface__["data"][0]
+        follow(self._steps, self.program.workers)
+
+
+class Laid:
+    """A program that is bound anew in each call.
+
+    Parameters
+    ----------
+    program : Program
+        Complete: nothing is added to it afterwards.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._idle: list[_Ready] = []
+
+    def __call__(self, **buffers: np.ndarray) -> None:
+        """Run with these arrays, by key; all the program's buffers must be named."""
+        try:
+            ready = self._idle.pop()
+        except IndexError:
+            ready = _Ready(self._program, {})
+        ready.follow(buffers)
+        if self._program.scratch < LARGE:
+            self._idle.append(ready)

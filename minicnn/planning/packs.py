@@ -1,0 +1,69 @@
+"""Packed filters, made once and kept for as long as the arrays that they were made of are frozen.
+
+An array is frozen when it cannot be written to (`flags.writeable` is off), as those of loaded
+networks are. A network shares its packs with the networks cut from it and with its reversals.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable
+
+import numpy as np
+
+__all__ = ["Packs", "is_frozen"]
+
+
+def is_frozen(array: np.ndarray) -> bool:
+    """Whether nobody can write to an array."""
+    return not array.flags.writeable
+
+
+class Packs:
+    """Packed arrays by what they were made of, and how.
+
+    Attributes
+    ----------
+    version : int
+        Goes up when packs are forgotten: what was planned with them is outdated.
+    """
+
+    _everyone: weakref.WeakSet[Packs] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[Hashable, tuple[np.ndarray, list[np.ndarray]]] = {}
+        self.version = 0
+        self._everyone.add(self)
+
+    @classmethod
+    def forget(cls, arrays: Iterable[np.ndarray]) -> None:
+        """Drop whatever was made of these arrays, by any network: they are about to change."""
+        changing = {id(array) for array in arrays}
+        for packs in list(cls._everyone):
+            with packs._lock:
+                outdated = [key for key in packs._made if key[0] in changing]  # type: ignore[index]
+                for key in outdated:
+                    del packs._made[key]
+                packs.version += 1
+
+    def get(
+        self, array: np.ndarray, how: Hashable, make: Callable[[], list[np.ndarray]]
+    ) -> list[np.ndarray]:
+        """What `make` gives for an array; kept if the array is frozen."""
+        if not is_frozen(array):
+            return make()
+        key = (id(array), how)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = (array, make())  # holding the array keeps its id its own
+            return self._made[key][1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all packed arrays."""
+        return sum(packed.nbytes for _, made in self._made.values() for packed in made)
+
+    def __repr__(self) -> str:
+        return f"<Packs: {len(self._made)} arrays, {self.nbytes:,} bytes>"

@@ -1,0 +1,457 @@
+"""A plan: a frozen network for inputs of given shapes, as one list of steps and one arena.
+
+What the plan does is what the blocks do one by one; values that nobody asks for are not made where
+a kernel's epilogue can do without. Running it costs one call for all blocks between two that have
+no kernel.
+
+Source of the idea: inference engines that compile graphs; here the whole of it is a few pages.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minicnn.blocks import Add, BatchNorm, Concat, Mask, Multiply, Packed, ReLU, Shape
+from minicnn.graph import Node
+from minicnn.kernels.cpu import ending
+from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
+from minicnn.kernels.cpu.program import Bound, Image, Place, Program, aligned
+from minicnn.kernels.cpu.running import as_image, channels_last
+from minicnn.planning.grouping import Group, grouped
+from minicnn.planning.lowering import Context, lowering_of, merges_rows
+from minicnn.planning.packs import Packs
+from minicnn.planning.storage import ARENA, Homes, arena_layout, image_at
+
+__all__ = ["Plan", "Statistics"]
+
+Statistics = dict[str, Packed]
+"""Masks and switches by node."""
+
+
+@dataclass
+class _Python:
+    """A node that runs as a block, on arrays."""
+
+    node: Node
+
+
+class Plan:
+    """A network laid out.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        In running order.
+    arrays : mapping
+        Parameters and constants.
+    shapes : mapping
+        Shape of every value for these inputs.
+    inputs : mapping
+        Strides in bytes of each input.
+    wanted : sequence of str
+        Values asked for.
+    keeping : collection of str
+        Nodes whose masks or switches are asked for.
+    packs : Packs
+        Where packed filters are kept.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        arrays: Mapping[str, np.ndarray],
+        shapes: Mapping[str, Shape],
+        inputs: Mapping[str, tuple[int, ...]],
+        wanted: Sequence[str],
+        keeping: Sequence[str],
+        packs: Packs,
+    ) -> None:
+        self.wanted, self.keeping = list(wanted), set(keeping)
+        self.shapes, self.arrays = dict(shapes), arrays
+        self._inputs = dict(inputs)
+        self._context = Context(arrays, self.shapes, packs)
+        self.groups = grouped(
+            nodes, set(wanted), arrays, self.shapes, self._is_head, self._has_epilogue
+        )
+        self._find_homes(nodes)
+        self._lay_arena()
+        self._segments: list[Program | _Python] = []
+        self._lay_steps()
+        self._free: list[_Instance] = []
+        self._lock = threading.Lock()
+
+    # Laying out
+
+    def _is_head(self, node: Node) -> bool:
+        return self._is_image(node.name) and lowering_of(self._context, node) is not None
+
+    def _has_epilogue(self, node: Node) -> bool:
+        found = lowering_of(self._context, node)
+        return found is not None and found.epilogue(self._context, node)
+
+    def _is_image(self, name: str) -> bool:
+        return len(self.shapes[name]) in (2, 4) and 0 not in self.shapes[name]
+
+    def _find_homes(self, nodes: Sequence[Node]) -> None:
+        """Which values live where, and which nodes need no step at all."""
+        computed = {group.name for group in self.groups if isinstance(group, Group)}
+        concats = {
+            node.name
+            for node in nodes
+            if isinstance(node.block, Concat)
+            and Homes.lays_out(node, self.shapes)
+            and not any(operand in self.arrays for operand in node.operands)
+        }
+        live = [
+            node
+            for item in self.groups
+            for node in ([item] if isinstance(item, Node) else item.nodes)
+        ]
+        usable = [n for n in live if not isinstance(n.block, Concat) or n.name in concats]
+        self.homes = Homes(usable, computed | concats, self.shapes)
+        self._python = {
+            item.name
+            for item in self.groups
+            if isinstance(item, Node) and item.name not in self.homes.views
+        }
+        kernels_made = computed | concats
+        for name in list(self.homes.views):
+            root = self.homes.of(name).root
+            if root not in kernels_made and root not in self._inputs and root not in self._python:
+                raise AssertionError(f"{name} is a view of nothing: {root}")
+
+    def _lay_arena(self) -> None:
+        """Which root values share memory when."""
+        asked = {self.homes.of(name).root for name in self.wanted}
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for step, item in enumerate(self.groups):
+            names = [item.name] if isinstance(item, Node) else [item.name]
+            reads = item.operands if isinstance(item, Node) else item.reads(self.arrays)
+            for name in [*names, *reads]:
+                if name in self.arrays:
+                    continue
+                root = self.homes.of(name).root
+                first.setdefault(root, step)
+                last[root] = step
+        outside = {*asked, *self._inputs, *self._python}
+        inner = [root for root in first if root not in outside and self._is_image(root)]
+        self._relaid = [
+            name for name, strides in self._inputs.items() if self._needs_relaying(name, strides)
+        ]
+        for name in self._relaid:
+            first[name], inner = 0, [*inner, name]
+            last.setdefault(name, 0)
+        sizes = {root: 4 * prod(self.shapes[root]) for root in inner}
+        offsets, self.arena_bytes = arena_layout(sizes, {r: (first[r], last[r]) for r in inner})
+        self._places: dict[str, Place] = {r: Place(ARENA, offsets[r]) for r in inner}
+        self._fresh = sorted(asked - self._inputs.keys() - self._python)
+
+    def _needs_relaying(self, name: str, strides: tuple[int, ...]) -> bool:
+        """Whether an input is copied to channels-last order first."""
+        shape = self.shapes[name]
+        if not self._is_image(name):
+            return False
+        if len(shape) == 2:
+            return strides != (4 * shape[1], 4)
+        if strides[1] == 4 and strides[3] == 4 * shape[1]:
+            return False
+        return not all(self._reads_any_order(item, name) for item in self.groups)
+
+    def _reads_any_order(self, item: Group | Node, name: str) -> bool:
+        """Whether a group copes with an input whose channels are not last."""
+        reads = item.operands if isinstance(item, Node) else item.reads(self.arrays)
+        if name not in reads or (isinstance(item, Node) and item.name in self._python):
+            return True
+        if isinstance(item, Node) or item.head is None or item.before is not None:
+            return False
+        only_source = reads.count(name) == 1 and item.head.operands[0] == name
+        return only_source and merges_rows(self._context, item.head)
+
+    def image(self, name: str) -> Image:
+        """Where a value lives."""
+        home = self.homes.of(name)
+        root, shape = home.root, self.shapes[home.root]
+        channels = self.shapes[name][1]
+        if root in self._places:
+            return image_at(self._places[root], shape, home.first, channels)
+        if root in self._inputs and len(shape) == 4:
+            return as_image(("value", root), shape, self._inputs[root]).part(home.first, channels)
+        return image_at(Place(("value", root)), shape, home.first, channels)
+
+    def _program(self) -> Program:
+        """The program that the next step belongs to."""
+        if not self._segments or isinstance(self._segments[-1], _Python):
+            self._segments.append(Program())
+        last = self._segments[-1]
+        assert isinstance(last, Program)
+        return last
+
+    def _lay_steps(self) -> None:
+        for name in self._relaid:
+            shape, strides = self.shapes[name], self._inputs[name]
+            full = (*shape, 1, 1)[:4]
+            steps = (*strides, 0, 0)[:4]
+            lay_relaid(self._program(), Place(("value", name)), full, steps, self._places[name])
+        for item in self.groups:
+            if isinstance(item, Group):
+                self._lay_group(item)
+            elif item.name in self._python:
+                self._segments.append(_Python(item))
+            else:
+                for operand, first in self.homes.copied.get(item.name, []):
+                    target = self.image(item.name).part(first, self.shapes[operand][1])
+                    lay_finished(self._program(), self.image(operand), target)
+
+    def _lay_group(self, group: Group) -> None:
+        program, y = self._program(), self.image(group.name)
+        fields = self._epilogue(program, group)
+        if group.head is None:
+            self._context.notes[group.name] = ("copy", "only what an epilogue does")
+            lay_finished(program, self.image(group.source), y, **fields)
+            return
+        found = lowering_of(self._context, group.head)
+        assert found is not None
+        values = [o for o in group.head.operands if o not in self.arrays]
+        if group.before is not None:
+            factor = next(o for o in group.before.operands if o in self.arrays)
+            fields["before"] = self.arrays[factor]
+            values = [o for o in group.before.operands if o not in self.arrays]
+        if group.head.name in self.keeping and not isinstance(group.head.block, ReLU):
+            fields["kept"] = Place(("bits", group.head.name))
+        images = [self.image(name) for name in values]
+        found.lay(program, self._context, group.head, images, y, **fields)
+
+    def _epilogue(self, program: Program, group: Group) -> dict[str, Any]:
+        """The fields of a group's epilogue."""
+        fields: dict[str, Any] = {}
+        mode = 0
+        inside = {node.name for node in group.nodes}
+        for node in group.tails:
+            block = node.block
+            if isinstance(block, BatchNorm):
+                gain, shift = block.frozen(*(self.arrays[o] for o in node.operands[1:]))
+                fields["scale"] = program.constant(np.ascontiguousarray(gain, np.float32))
+                fields["shift"] = program.constant(np.ascontiguousarray(shift, np.float32))
+            elif isinstance(block, Multiply):
+                factor = next(self.arrays[o] for o in node.operands if o in self.arrays)
+                fields["scale"] = program.constant(np.ascontiguousarray(factor.reshape(-1)))
+            elif isinstance(block, Add):
+                other = next(
+                    o for o in node.operands if o not in inside and (group.head or o != group.source)
+                )
+                fields.update(self.image(other).steps("residual"))
+            elif isinstance(block, Mask):
+                mode |= ending.MASK
+                fields.update(_bits(("given", node.name), block.mask.shape, "mask"))
+                fields["mask_images"] = block.mask.shape[0]
+            elif isinstance(block, ReLU):
+                mode |= ending.RECTIFY
+                if node.name in self.keeping:
+                    fields.update(_bits(("bits", node.name), self.shapes[node.name], "signs"))
+        if mode:
+            fields["mode"] = mode
+        return fields
+
+    # Running
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], given: Mapping[str, Packed] | None = None
+    ) -> tuple[dict[str, np.ndarray], Statistics]:
+        """Run on inputs of the shapes and strides planned for.
+
+        Parameters
+        ----------
+        inputs : mapping
+            Arrays by name.
+        given : mapping, optional
+            Masks and switches by node, in place of those that the nodes' blocks hold.
+
+        Returns
+        -------
+        values : dict
+            The values asked for, each in memory that nothing else uses (or a view of an input).
+        statistics : dict
+            The masks and switches asked for.
+        """
+        with self._lock:
+            instance = self._free.pop() if self._free else None
+        instance = instance or _Instance(self)
+        try:
+            return instance.run(inputs, given or {})
+        finally:
+            with self._lock:
+                self._free.append(instance)
+
+    def segments(self) -> Sequence[Program | _Python]:
+        """Programs, and nodes that run between them as blocks."""
+        return self._segments
+
+    def context(self) -> Context:
+        """What the nodes were lowered with."""
+        return self._context
+
+    def explained(self) -> list[tuple[str, str, str, Shape]]:
+        """For each step: what runs as one, by which kernel, why, and the shape of the result."""
+        rows = []
+        notes = self._context.notes
+        for item in self.groups:
+            if isinstance(item, Group):
+                kinds = [node.block.kind for node in item.nodes]
+                key = item.head.name if item.head else item.name
+                kernel, why = notes.get(key, ("", ""))
+            elif item.name in self._python:
+                kinds, (kernel, why) = [item.block.kind], ("block", "no kernel; runs as it is")
+                if item.name in notes:
+                    kernel, why = notes[item.name]
+            else:
+                kinds, kernel = [item.block.kind], "view"
+                copied = self.homes.copied.get(item.name, [])
+                why = f"copies {', '.join(o for o, _ in copied)}" if copied else "takes no time"
+            rows.append((item.name, " + ".join(kinds), f"{kernel}: {why}", self.shapes[item.name]))
+        return rows
+
+    @property
+    def fresh(self) -> Sequence[str]:
+        """Root values that get new memory in every run."""
+        return self._fresh
+
+    @property
+    def kept_by_kernels(self) -> set[str]:
+        """Nodes whose masks or switches kernels write."""
+        return self.keeping - self._python
+
+
+class _Instance:
+    """A plan in memory; one run at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._arena = aligned(plan.arena_bytes)
+        self._bound: list[Bound | _Python] = []
+        for segment in plan.segments():
+            if isinstance(segment, _Python):
+                self._bound.append(segment)
+            else:
+                self._bound.append(Bound(segment, {ARENA: self._arena}))
+        programs = [s for s in plan.segments() if isinstance(s, Program)]
+        buffers = {place.buffer for program in programs for _, place in program.patches}
+        self._needs = {key for key in buffers if isinstance(key, tuple)}
+        self._nodes = {
+            node.name: node
+            for item in plan.groups
+            for node in ([item] if isinstance(item, Node) else item.nodes)
+        }
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], given: Mapping[str, Packed]
+    ) -> tuple[dict[str, np.ndarray], Statistics]:
+        plan = self.plan
+        values: dict[str, np.ndarray] = dict(inputs)  # by root, as arrays of their full shape
+        roots = {name: _channels_last_empty(plan.shapes[name]) for name in plan.fresh}
+        statistics = {name: self._new_statistic(name) for name in plan.kept_by_kernels}
+        memory: dict[Hashable, np.ndarray] = {}
+        for name, array in {**inputs, **roots}.items():
+            memory["value", name] = array
+        for name, packed in statistics.items():
+            memory["bits", name] = packed.planes
+        for key in self._needs:
+            if key[0] == "given":
+                memory[key] = self._given(key[1], given).planes
+        self._bind(memory)
+        values.update(roots)
+        for segment in self._bound:
+            if isinstance(segment, Bound):
+                segment.run()
+            else:
+                self._run_block(segment.node, values, given, statistics)
+        return {name: self._array(name, values) for name in plan.wanted}, statistics
+
+    def _bind(self, memory: Mapping[Hashable, np.ndarray]) -> None:
+        for bound in self._bound:
+            if isinstance(bound, Bound):
+                for key in bound.open_keys & memory.keys():
+                    bound.bind(key, memory[key])
+
+    def _given(self, name: str, given: Mapping[str, Packed]) -> Packed:
+        if name in given:
+            return given[name]
+        block = self._nodes[name].block
+        found = getattr(block, "mask", None) or getattr(block, "switches", None)
+        assert isinstance(found, Packed)
+        return found
+
+    def _new_statistic(self, name: str) -> Packed:
+        node = self._nodes[name]
+        shape = self.plan.shapes[name]
+        levels = node.block.levels(self.plan.shapes[node.operands[0]])
+        return Packed.unfilled(shape, levels)
+
+    def _array(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """A value as an array (N, C, ...)."""
+        plan = self.plan
+        home = plan.homes.of(name)
+        shape = plan.shapes[name]
+        if home.root in values:
+            whole = values[home.root]
+            part = whole if len(whole.shape) < 2 else whole[:, home.first : home.first + shape[1]]
+            return part.reshape(shape) if name != home.root else whole
+        image = plan.image(name)
+        at = np.ndarray(
+            (image.batch, image.channels, image.height, image.width),
+            np.float32,
+            self._arena,
+            image.place.offset,
+            tuple(4 * step for step in (image.image, 1, image.row, image.pixel)),
+        )
+        return at.reshape(shape) if len(shape) == 2 else at
+
+    def _run_block(
+        self,
+        node: Node,
+        values: dict[str, np.ndarray],
+        given: Mapping[str, Packed],
+        statistics: Statistics,
+    ) -> None:
+        arrays = self.plan.arrays
+        block = node.block
+        if node.name in given:
+            block = block.rebound(given[node.name])
+        operands = [arrays[o] if o in arrays else self._array(o, values) for o in node.operands]
+        y, statistic = block.forward(*operands)
+        y = np.asarray(y)
+        if any(np.may_share_memory(y, operand) for operand in operands):
+            y = y.copy(order="K")
+        if y.ndim == 4:
+            y = channels_last(y)
+        elif y.ndim == 2:
+            y = np.ascontiguousarray(y)
+        values[node.name] = y
+        if statistic is not None and node.name in self.plan.keeping:
+            statistics[node.name] = statistic
+        self._bind({("value", node.name): y})
+
+
+def _bits(key: Hashable, shape: Shape, name: str) -> dict[str, Any]:
+    """Bits of an array (N, C, H, W) as fields of an epilogue."""
+    height, width = ([1, 1, *shape[2:]])[-2:]
+    pixel = -(-shape[1] // 8)
+    return {
+        ("mask" if name == "mask" else "signs"): Place(key),
+        f"{name}_pixel": pixel,
+        f"{name}_row": width * pixel,
+        f"{name}_image": height * width * pixel,
+    }
+
+
+def _channels_last_empty(shape: Shape) -> np.ndarray:
+    if len(shape) != 4:
+        return np.empty(shape, np.float32)
+    batch, channels, height, width = shape
+    return np.empty((batch, height, width, channels), np.float32).transpose(0, 3, 1, 2)
