@@ -18,6 +18,7 @@ from minicnn.blocks import Identity, Shape
 from minicnn.calls import Call, pull_back, reaches
 from minicnn.errors import NotDifferentiableError, RuleError
 from minicnn.graph import Builder, Mirror, Symbol
+from minicnn.joint import Joint
 from minicnn.rules import Rule
 
 __all__ = ["Drawing"]
@@ -31,7 +32,7 @@ class Drawing:
     ----------
     path : sequence of Call
         The calls to reverse, in the order in which they ran, their kept values at hand.
-    rule : Rule
+    rule : Rule or Joint
         What stands in for each transpose.
     known : mapping
         Arrays by name that keep their names: parameters, and values that transposes read.
@@ -55,7 +56,7 @@ class Drawing:
     """
 
     path: Sequence[Call]
-    rule: Rule
+    rule: Rule | Joint
     known: Mapping[str, np.ndarray]
     shapes: Mapping[str, Shape]
     targets: Sequence[str]

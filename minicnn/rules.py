@@ -162,6 +162,11 @@ class Rule:
             )
         return made
 
+    @property
+    def is_ablation(self) -> bool:
+        """Whether it replaces masks or switches by random ones."""
+        return bool(self._random)
+
     def entry(self, call: Call) -> StandIn | None:
         """The stand-in for a call, if the table names it."""
         for by_type in (False, True):

@@ -21,6 +21,7 @@ from minicnn.blocks import OUTPUT, Kept, Packed, Shape
 from minicnn.calls import Call, reaches
 from minicnn.errors import InputError, RuleError
 from minicnn.graph import listed
+from minicnn.joint import Joint, batched
 from minicnn.reversal import Drawing
 from minicnn.rules import Rule
 from minicnn.seeds import Seed
@@ -152,24 +153,54 @@ class Tape:
         if len({*tops}) < len(tops):
             raise InputError(f"A signal enters twice at one value: {', '.join(tops)}.")
         path = self._path(tops, targets)
-        warned = rule.check(path, targets)
-        self._check_kept(path, rule)
-        active = reaches(path, targets)
-        reading = [call for call in path if rule.needs_kept(call)]
-        read = {name for call in reading for name in self._values_read(call, active)}
-        values = self.fetch(read - network.arrays.keys())
-        same = rule.structural and not warned and not values
+        warned = self._check(path, targets, rule)
+        calls, values = self._ready(path, targets, [rule])
         drawing = Drawing(
-            path=[self._bound(call, values) for call in path],
+            path=calls,
             rule=rule,
             known={**network.arrays, **values},
             shapes={top: self.shapes[top] for top in tops},
             targets=targets,
             dtype=self.dtype,
         )
-        arrays = drawing.builder.arrays
-        reversed_network = network.derived(
-            name=f"{network.name} reversed by {rule.name}",
+        return self._as_network(drawing), rule.structural and not warned and not values
+
+    def _drawn_batch(self, at: str, joint: Joint, batch: int) -> tuple[Network, bool]:
+        """The same for several rules on the way to the input, as one batch."""
+        network = self.network
+        targets = list(network.inputs)
+        path = self._path([at], targets)
+        warned = [call for rule in joint.rules for call in self._check(path, targets, rule)]
+        calls, values = self._ready(path, targets, joint.rules)
+        drawing = Drawing(
+            path=[batched(call, batch, network.arrays.keys()) for call in calls],
+            rule=joint,
+            known={**network.arrays, **values},
+            shapes={at: (batch, *self.shapes[at][1:])},
+            targets=targets,
+            dtype=self.dtype,
+        )
+        return self._as_network(drawing), not warned and not values
+
+    def _check(self, path: Sequence[Call], targets: Sequence[str], rule: Rule) -> list[Call]:
+        warned = rule.check(path, targets)
+        self._check_kept(path, rule)
+        return warned
+
+    def _ready(
+        self, path: Sequence[Call], targets: Sequence[str], rules: Sequence[Rule]
+    ) -> tuple[list[Call], dict[str, np.ndarray]]:
+        """Calls with the values that their transposes read at hand, and these values."""
+        active = reaches(path, targets)
+        reading = [call for call in path if any(rule.needs_kept(call) for rule in rules)]
+        read = {name for call in reading for name in self._values_read(call, active)}
+        values = self.fetch(read - self.network.arrays.keys())
+        return [self._bound(call, values) for call in path], values
+
+    def _as_network(self, drawing: Drawing) -> Network:
+        network, arrays = self.network, drawing.builder.arrays
+        return network.derived(
+            name=f"{network.name} reversed by {drawing.rule.name}",
             inputs=drawing.inputs,
             nodes=drawing.builder.nodes,
             outputs=drawing.outputs,
@@ -180,7 +211,6 @@ class Tape:
             labels=(),
             typical={},
         )
-        return reversed_network, same
 
     def _reversed(
         self, at: str | Sequence[str] | None, rule: Rule, wrt: str | Sequence[str] | None
@@ -193,28 +223,38 @@ class Tape:
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
         shapes = tuple(x.shape for x in self.inputs.values())
         key = (rule.name, rule.code, tuple(tops), tuple(self._targets(wrt, tops)), shapes)
-        found = network.known_reversal(key) if rule.structural else None
+        found = self._remembered(key) if rule.structural else None
+        if found is not None:
+            return found
+        drawn, same = self._drawn(at, rule, wrt)
+        slots = self._slots(drawn)
+        if same and slots is not None:
+            network.remember_reversal(key, drawn, slots)
+        return drawn, {}
+
+    def _remembered(self, key: Any) -> tuple[Network, dict[str, Packed]] | None:
+        """A network drawn for another run, with the bits of this one; None if they are not kept."""
+        found = self.network.known_reversal(key)
         if found is None:
-            drawn, same = self._drawn(at, rule, wrt)
-            slots = self._slots(drawn)
-            if same and slots is not None:
-                network.remember_reversal(key, drawn, slots)
-            return drawn, {}
+            return None
         drawn, slots = found
-        bits = {node: self._by_name[call].kept.statistic for node, call in slots.items()}
-        if None in bits.values():
-            return self._drawn(at, rule, wrt)[0], {}  # which says what was not kept
-        return drawn, bits  # type: ignore[return-value]
+        bits: dict[str, Packed] = {}
+        for node, call in slots.items():
+            statistic = self._by_name[call].kept.statistic
+            if statistic is None:
+                return None  # drawing anew says what is missing
+            bits[node] = statistic
+        return drawn, bits
 
     def _slots(self, drawn: Network) -> dict[str, str] | None:
         """For each node that holds bits of this run, whose they are; None if others turn up."""
         owners = {id(c.kept.statistic): c.name for c in self.calls if c.kept.statistic is not None}
         slots = {}
         for node in drawn.nodes:
-            for bits in node.block.bound():
-                if id(bits) not in owners:
-                    return None
-                slots[node.name] = owners[id(bits)]
+            found = {owners.get(id(bits), "") for bits in node.block.bound()}
+            if len(found) > 1 or "" in found:
+                return None
+            slots.update((node.name, owner) for owner in found)
         return slots
 
     def backward(
@@ -273,10 +313,55 @@ class Tape:
         found = [rulebook.find(rule) for rule in named]
         if len({rule.name for rule in found}) < len(found):
             raise InputError(f"Two rules of one name: {'; '.join(r.name for r in found)}.")
-        maps = {rule.name: [self.backward(seed, rule) for seed in listed] for rule in found}
+        maps: dict[str, list[Any]] = {rule.name: [None] * len(listed) for rule in found}
+        for at in dict.fromkeys(seed.at for seed in listed):
+            places = [i for i, seed in enumerate(listed) if seed.at == at]
+            there = [listed[i] for i in places]
+            for rule, values in zip(found, self._together(at, there, found), strict=True):
+                for i, value in zip(places, values, strict=True):
+                    maps[rule.name][i] = value
         if isinstance(seeds, Seed):
             return {name: values[0] for name, values in maps.items()}
         return maps
+
+    def _together(
+        self, at: str, seeds: Sequence[Seed], rules: Sequence[Rule]
+    ) -> list[list[np.ndarray]]:
+        """For each rule the maps of seeds at one value: as one batch where the run was one image.
+
+        The result is the same bits as one by one, since no kernel's result depends on the batch.
+        """
+        if len(rules) * len(seeds) == 1 or not self._is_one_image(at):
+            return [[self.backward(seed, rule) for seed in seeds] for rule in rules]
+        p = np.concatenate([seed.p for seed in seeds])
+        reversed_network, bits = self._joint(at, rules, len(seeds))
+        result = reversed_network.with_bits(bits, np.concatenate([p] * len(rules)))
+        maps = iter(result[i : i + 1].copy() for i in range(len(result)))
+        return [[next(maps) for _ in seeds] for _ in rules]
+
+    def _is_one_image(self, at: str) -> bool:
+        """Whether every value on the way down from `at` to a single input holds one image."""
+        values = [str(call.output) for call in self._path([at], list(self.network.inputs))]
+        shapes = [self.shapes[name] for name in [*values, *self.network.inputs]]
+        return len(self.network.inputs) == 1 and all(s and s[0] == 1 for s in shapes)
+
+    def _joint(
+        self, at: str, rules: Sequence[Rule], each: int
+    ) -> tuple[Network, dict[str, Packed]]:
+        """One network for several rules, and this run's masks and switches for it."""
+        network = self.network
+        structural = all(rule.structural for rule in rules)
+        shapes = tuple(x.shape for x in self.inputs.values())
+        key = (tuple((rule.name, rule.code) for rule in rules), at, each, shapes)
+        found = self._remembered(key) if structural else None
+        if found is not None:
+            return found
+        joint = Joint(rules, each, self.dtype, network.arrays.keys())
+        drawn, same = self._drawn_batch(at, joint, len(rules) * each)
+        slots = self._slots(drawn)
+        if structural and same and slots is not None:
+            network.remember_reversal(key, drawn, slots)
+        return drawn, {}
 
     def kept_bytes(self, name: str) -> int:
         """Bytes that a call keeps for its transpose with respect to its inputs.

@@ -46,6 +46,7 @@ from minicnn.blocks.shape import (
     Transpose,
     Unsqueeze,
 )
+from minicnn.blocks.stacked import Stacked
 from minicnn.blocks.smooth import Exp, Log, Sigmoid, Tanh
 from minicnn.kernels import Packed, Window
 
@@ -102,6 +103,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Squeeze",
+    "Stacked",
     "Subtract",
     "Sum",
     "SumTo",

@@ -20,10 +20,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minicnn.blocks import Add, BatchNorm, Conv, ConvTranspose, Mask, Multiply, ReLU, Shape
+from minicnn.blocks import (
+    Add,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Mask,
+    Multiply,
+    Packed,
+    ReLU,
+    Shape,
+    Stacked,
+)
 from minicnn.graph import Node
+from minicnn.kernels.cpu import ending
 
-__all__ = ["Group", "grouped", "per_channel"]
+__all__ = ["Group", "gates", "grouped", "per_channel"]
 
 SCALE, RESIDUAL, MASK, RECTIFY = 1, 2, 3, 4
 
@@ -94,7 +106,29 @@ def _stage(node: Node, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Sh
     if isinstance(block, Mask):
         plain = block.inside == 1.0 and block.outside == 0.0
         return MASK if plain and block.mask.shape[1:] == shape[1:] else 0
+    if isinstance(block, Stacked):
+        return MASK if gates(block) else 0
     return RECTIFY if isinstance(block, ReLU) else 0
+
+
+def gates(block: Stacked) -> tuple[Packed | None, list[int]] | None:
+    """A stack of masks and ReLUs as one mask and a mode of the epilogue for each part."""
+    masks: list[Packed] = []
+    modes = []
+    for chain in block.parts:
+        mode = 0
+        for each in chain:
+            if isinstance(each, Mask) and each.inside == 1.0 and each.outside == 0.0 and not mode:
+                masks.append(each.mask)
+                mode = ending.MASK
+            elif isinstance(each, ReLU):
+                mode |= ending.RECTIFY
+            else:
+                return None
+        modes.append(mode)
+    if any(mask is not masks[0] for mask in masks):
+        return None
+    return (masks[0] if masks else None), modes
 
 
 def grouped(
@@ -144,7 +178,7 @@ def grouped(
             else:
                 group = Group(None, values[0])
             group.tails.append(node)
-            group.stage = stage
+            group.stage = RECTIFY if isinstance(node.block, Stacked) else stage
         elif is_head(node):
             group = Group(node)
             before = open_groups.get(values[0]) if values else None

@@ -161,6 +161,8 @@ def _scaled(w: np.ndarray, gains: np.ndarray, problem: Convolution) -> np.ndarra
 def _reorders(context: Context, node: Node) -> bool:
     """(N, C, H, W) to (N, C H W), or back."""
     source, shape = context.shapes[node.operands[0]], context.shapes[node.name]
+    if len(source) == len(shape) or prod(source[2:]) == prod(shape[2:]) == 1:
+        return False  # the same order: a view
     there = len(source) == 4 and shape == (source[0], prod(source[1:]))
     back = len(shape) == 4 and source == (shape[0], prod(shape[1:]))
     return node.operands[0] not in context.arrays and (there or back)

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.blocks import Add, BatchNorm, Concat, Mask, Multiply, Packed, ReLU, Shape
+from minicnn.blocks import Add, BatchNorm, Concat, Mask, Multiply, Packed, ReLU, Shape, Stacked
 from minicnn.graph import Node
 from minicnn.kernels.cpu import ending
 from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
 from minicnn.kernels.cpu.program import Bound, Image, Place, Program, aligned
 from minicnn.kernels.cpu.running import as_image, channels_last
-from minicnn.planning.grouping import Group, grouped
+from minicnn.planning.grouping import Group, gates, grouped
 from minicnn.planning.lowering import Context, lowering_of, merges_rows
 from minicnn.planning.packs import Packs
 from minicnn.planning.storage import ARENA, Homes, arena_layout, image_at
@@ -251,6 +251,15 @@ class Plan:
                 mode |= ending.MASK
                 fields.update(_bits(("given", node.name), block.mask.shape, "mask"))
                 fields["mask_images"] = block.mask.shape[0]
+            elif isinstance(block, Stacked):
+                found = gates(block)
+                assert found is not None
+                mask, modes = found
+                each = self.shapes[node.name][0] // len(modes)
+                fields["modes"] = program.constant(np.repeat(np.array(modes, np.int64), each))
+                if mask is not None:
+                    fields.update(_bits(("given", node.name), mask.shape, "mask"))
+                    fields["mask_images"] = mask.shape[0]
             elif isinstance(block, ReLU):
                 mode |= ending.RECTIFY
                 if node.name in self.keeping:
@@ -382,10 +391,7 @@ class _Instance:
     def _given(self, name: str, given: Mapping[str, Packed]) -> Packed:
         if name in given:
             return given[name]
-        block = self._nodes[name].block
-        found = getattr(block, "mask", None) or getattr(block, "switches", None)
-        assert isinstance(found, Packed)
-        return found
+        return self._nodes[name].block.bound()[0]
 
     def _new_statistic(self, name: str) -> Packed:
         node = self._nodes[name]

@@ -26,7 +26,7 @@ from minicnn.kernels.cpu.product import COLUMNS, multiply, multiply_half, multip
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_int, store, store_int
 
-__all__ = ["LINE", "TILE", "Matrix", "add_to_tile", "lay_blocked", "spaced", "split", "turned"]
+__all__ = ["LINE", "TILE", "Matrix", "add_to_tile", "copy_panels", "lay_blocked", "spaced", "split", "turned"]
 
 DEPTH = 256  # of the inner index, at a time
 HIGH, WIDE = 12 * ROWS, 8 * COLUMNS  # rows and columns an item, at most
@@ -74,19 +74,23 @@ def turned(source, step, rows, count, target, target_step, corner):  # type: ign
 
 
 @inline
+def copy_panels(source, target, panel_bytes, columns):  # type: ignore[no-untyped-def]
+    """Copy a row of numbers into one line of each panel; zeros fill the last vector."""
+    whole = columns // COLUMNS
+    for panel in range(whole):
+        for v in range(0, LINE, VECTOR):
+            store(load(source + panel * LINE + v), target + panel * panel_bytes + v)
+    if whole * COLUMNS < columns:
+        copy(source + whole * LINE, target + whole * panel_bytes, columns - whole * COLUMNS)
+
+
+@inline
 def _pack_panels(source, step, by_column, depth, columns, target, corner):  # type: ignore[no-untyped-def]
     """Copy depth x columns numbers of b into panels [panel][depth][COLUMNS]."""
     panel_bytes = depth * LINE
     if by_column == 4:
-        whole = columns // COLUMNS
         for k in range(depth):
-            line, there = target + k * LINE, source + k * step
-            for panel in range(whole):
-                for v in range(0, LINE, VECTOR):
-                    store(load(there + panel * LINE + v), line + panel * panel_bytes + v)
-            if whole * COLUMNS < columns:
-                rest = columns - whole * COLUMNS
-                copy(there + whole * LINE, line + whole * panel_bytes, rest)
+            copy_panels(source + k * step, target + k * LINE, panel_bytes, columns)
         return
     for first in range(0, columns, LANES):
         panel = target + first // COLUMNS * panel_bytes + 4 * (first % COLUMNS)

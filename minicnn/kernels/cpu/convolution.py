@@ -8,6 +8,7 @@ machine, so that the same kernels are chosen, with the same results, everywhere.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 
 from minicnn.kernels.cpu import direct as direct_kernels
 from minicnn.kernels.cpu import winograd as winograd_kernels
-from minicnn.kernels.cpu.copying import lay_relaid
+from minicnn.kernels.cpu.copying import lay_relaid, lay_unfolded
 from minicnn.kernels.cpu.packing import panels, winograd_panels
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.program import Image, Place, Program
-from minicnn.kernels.cpu.taps import Phase, conv_phases, transposed_phases
+from minicnn.kernels.cpu.taps import Phase, conv_phases, joined_phases, transposed_phases
 from minicnn.kernels.cpu.vector import LANES, ROWS
 from minicnn.kernels.problems import Convolution
 
@@ -102,6 +103,10 @@ class Direct(Method):
         return _float_planes(problem)
 
     def cost(self, problem: Convolution) -> float:
+        if self.joins(problem):
+            phase, taps = joined_phases(problem.window, problem.size)
+            width = up(taps.shape[0] * taps.shape[1] * problem.columns, LANES)
+            return 2.0 * phase.pixels * width * problem.depth * len(phase.taps) / FLOPS * 1.2
         seconds = 0.0
         for phase in phases_of(problem):
             width = up(problem.columns, LANES)
@@ -115,7 +120,16 @@ class Direct(Method):
         return tuple(phase.taps for phase in phases_of(problem))
 
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
-        return [panels(w, problem, phase.taps) for phase in phases_of(problem)]
+        if self.joins(problem):
+            _, taps = joined_phases(problem.window, problem.size)
+            flat = np.append(w.reshape(*w.shape[:2], -1), np.zeros((*w.shape[:2], 1), w.dtype), 2)
+            blocks = flat[:, :, taps].transpose(0, 2, 3, 1, 4)  # (O, s, s, C, terms)
+            blocks = blocks.reshape(w.shape[0], -1, taps.shape[-1])
+            return [panels(blocks, 1, True, tuple(range(taps.shape[-1])))]
+        return [
+            panels(w, problem.groups, problem.transposed, phase.taps)
+            for phase in phases_of(problem)
+        ]
 
     def lay(
         self,
@@ -126,6 +140,9 @@ class Direct(Method):
         packed: list[Place],
         **epilogue: Any,
     ) -> None:
+        if self.joins(problem):
+            self._lay_joined(program, problem, x, y, packed[0], epilogue)
+            return
         phases = phases_of(problem)
         if self.merges(problem):
             self._lay_merged(program, problem, x, y, phases[0], packed[0], epilogue)
@@ -136,6 +153,30 @@ class Direct(Method):
                 program, problem, x, y, phase, filters, zeros, phase.table(), problem.depth, 0,
                 epilogue,
             )  # fmt: skip
+
+    def joins(self, problem: Convolution) -> bool:
+        """Whether all phases are one: few channels, s x s output pixels side by side."""
+        few = problem.columns <= FEW and problem.groups == 1 and prod(problem.window.stride) > 1
+        return few and problem.transposed
+
+    def _lay_joined(
+        self, program: Program, problem: Convolution, x: Image, y: Image, filters: Place,
+        epilogue: dict[str, Any],
+    ) -> None:  # fmt: skip
+        phase, _ = joined_phases(problem.window, problem.size)
+        down, across = problem.window.stride
+        channels = down * across * problem.columns
+        blocks = (x.batch, channels, *phase.size)
+        taken = up(4 * prod(blocks), 64)
+        whole = Image.whole("", blocks)
+        folded = replace(whole, place=program.scratch_memory(taken))
+        as_columns = replace(problem, channels=channels)
+        zeros = program.constant(_zeros(problem.depth + LANES))
+        self._lay_phase(
+            program, as_columns, x, folded, phase, filters, zeros, phase.table(), problem.depth,
+            taken, {},
+        )  # fmt: skip
+        lay_unfolded(program, folded, down, across, y, **epilogue)
 
     def merges(self, problem: Convolution) -> bool:
         """Whether a whole row of taps is one term: few channels, side by side in a padded copy.
@@ -269,8 +310,8 @@ class Winograd(Method):
     def cost(self, problem: Convolution) -> float:
         e, rows_columns = self.m + 2, problem.size if problem.transposed else problem.out
         tiles = prod(-(-n // self.m) for n in rows_columns)
-        depth, columns = problem.depth, up(problem.columns, COLUMNS)
-        filters = 4.0 * e * e * depth * columns
+        depth, columns = problem.depth, up(problem.columns, LANES)
+        filters = 4.0 * e * e * depth * up(columns, COLUMNS)
         sums = 2.0 * up(tiles, ROWS // 2) * e * e * depth * columns / (0.9 * FLOPS)
         transforms = tiles * (up(depth, LANES) + columns) * e * e * 1.2e-10
         return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 1e-5

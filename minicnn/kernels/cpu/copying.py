@@ -2,6 +2,7 @@
 
     finished    y = finish(x)        ReLU, masks, sums, scales by channel: what the epilogue can do
     relaid      any order of the axes to channels last, with zeros around it
+    unfolded    blocks of pixels that stand as channels, back in their places, with an epilogue
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import LANES, load_one, load_part, store_one
 
-__all__ = ["lay_finished", "lay_relaid"]
+__all__ = ["lay_finished", "lay_relaid", "lay_unfolded"]
 
 
 @kernel
@@ -52,6 +53,40 @@ def relaid(
             value = load_one(source + channel * by_channel) if inside else 0.0
             store_one(value, target + 4 * channel)
         target += 4 * channels
+
+
+@kernel
+def unfolded(
+    worker, item, x, x_image, x_row, x_pixel, down, across, height, width, channels, ending
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """One row of y: pixel (i, j) stands in block (i / down, j / across)."""
+    end = arguments(ending, ENDING)
+    image, row = item // height, item % height
+    mode = mode_of(end, image)
+    source = x + image * x_image + row // down * x_row + 4 * channels * across * (row % down)
+    for column in range(width):
+        at = source + column // across * x_pixel + 4 * channels * (column % across)
+        for channel in range(0, channels, LANES):
+            count = min(LANES, channels - channel)
+            value = load_part(at + 4 * channel, count)
+            finish(value, end, mode, image, row, column, channel, count)
+
+
+def lay_unfolded(
+    program: Program, x: Image, down: int, across: int, y: Image, **epilogue: Any
+) -> None:
+    """Add y[i, j, c] = x[i / down, j / across, (i % down, j % across, c)]."""
+    program.step(
+        unfolded,
+        y.batch * y.height,
+        **x.steps("x"),
+        down=down,
+        across=across,
+        height=y.height,
+        width=y.width,
+        channels=y.channels,
+        ending=program.ending(y, **epilogue),
+    )
 
 
 def lay_finished(program: Program, x: Image, y: Image, **epilogue: Any) -> None:

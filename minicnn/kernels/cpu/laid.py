@@ -8,21 +8,33 @@ be called from several Python threads at once: each takes a bound program of its
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from minicnn.kernels.cpu.program import Bound, Program
+from minicnn.kernels.cpu.program import SCRATCH, Bound, Program, aligned
 from minicnn.kernels.cpu.team import follow, threads
 
-__all__ = ["Laid", "workers_for"]
+__all__ = ["Laid", "pixels", "workers_for"]
 
-LARGE = 1 << 22  # bytes of scratch memory that are not kept from call to call
+LARGE = 1 << 26  # bytes of scratch memory that are not kept from call to call
 SMALL = 200_000  # operations that one thread does sooner than two can agree on
+
+_spare: list[np.ndarray] = []  # scratch memory between calls
 
 
 def workers_for(operations: int) -> int:
     """How many threads a program of so many operations is worth."""
     return 1 if operations < SMALL else threads()
+
+
+def _take(size: int) -> np.ndarray:
+    """Scratch memory of at least this size."""
+    try:
+        memory = _spare.pop()
+    except IndexError:
+        return aligned(size)
+    return memory if memory.size >= size else aligned(size)
 
 
 class _Ready(Bound):
@@ -45,7 +57,8 @@ class Laid:
     """
 
     def __init__(self, program: Program) -> None:
-        self._program = program
+        self._program = replace(program, scratch=0)
+        self._scratch = program.scratch
         self._idle: list[_Ready] = []
 
     def __call__(self, **buffers: np.ndarray) -> None:
@@ -54,6 +67,16 @@ class Laid:
             ready = self._idle.pop()
         except IndexError:
             ready = _Ready(self._program, {})
-        ready.follow(buffers)
-        if self._program.scratch < LARGE:
-            self._idle.append(ready)
+        if not self._scratch:
+            ready.follow(buffers)
+        else:
+            memory = _take(self._scratch)
+            ready.follow({SCRATCH: memory, **buffers})
+            if memory.size < LARGE and not _spare:
+                _spare.append(memory)
+        self._idle.append(ready)
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """An array (N, C, *size) in channels-last order, (N, *size, C); copied only if need be."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1), np.float32)

@@ -71,15 +71,12 @@ def pack_winograd(
                 store_one(_row(g, j, a, b, c), target + 4 * (place * COLUMNS + column))
 
 
-def _steps(w: np.ndarray, problem: Convolution) -> dict[str, int]:
+def _steps(w: np.ndarray, groups: int, transposed: bool) -> dict[str, int]:
     """Bytes from one filter element to the next along each axis of the packed form."""
-    filters, channels = w.shape[:2]
     by_filter, by_channel = w.strides[:2]
-    by_depth, by_column = (
-        (by_filter, by_channel) if problem.transposed else (by_channel, by_filter)
-    )
+    by_depth, by_column = (by_filter, by_channel) if transposed else (by_channel, by_filter)
     return {
-        "by_group": by_filter * (filters // problem.groups),
+        "by_group": by_filter * (w.shape[0] // groups),
         "by_depth": by_depth,
         "by_column": by_column,
         "by_tap": w.itemsize,
@@ -93,22 +90,23 @@ def _taps_last(w: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def panels(w: np.ndarray, problem: Convolution, taps: tuple[int, ...]) -> np.ndarray:
+def panels(w: np.ndarray, groups: int, transposed: bool, taps: tuple[int, ...]) -> np.ndarray:
     """Filters (O, C/groups, *kernel) as panels of the given taps."""
     w = _taps_last(w)
-    count = -(-problem.columns // COLUMNS)
-    shape = (problem.groups, count, len(taps), problem.depth, COLUMNS)
-    packed = np.zeros(shape, np.float32)
+    filters, channels = w.shape[0] // groups, w.shape[1]
+    depth, columns = (filters, channels) if transposed else (channels, filters)
+    count = -(-columns // COLUMNS)
+    packed = np.zeros((groups, count, len(taps), depth, COLUMNS), np.float32)
     program = Program()
     program.step(
         pack,
-        problem.groups * count if taps else 0,
+        groups * count if taps else 0,
         w=program.constant(w),
-        **_steps(w, problem),
+        **_steps(w, groups, transposed),
         taps=program.constant(np.array(taps, np.int64)),
         terms=len(taps),
-        depth=problem.depth,
-        columns=problem.columns,
+        depth=depth,
+        columns=columns,
         panels=count,
         target=program.constant(packed),
     )
@@ -122,7 +120,7 @@ def winograd_panels(w: np.ndarray, problem: Convolution, g: np.ndarray) -> np.nd
     e, count = len(g), -(-problem.columns // COLUMNS)
     packed = np.zeros((e * e, count, problem.depth, COLUMNS), np.float32)
     program = Program()
-    steps = _steps(w, problem)
+    steps = _steps(w, 1, problem.transposed)
     del steps["by_group"]
     program.step(
         pack_winograd,

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.kernels.geometry import Window
 
-__all__ = ["Phase", "conv_phases", "transposed_phases"]
+__all__ = ["Phase", "conv_phases", "joined_phases", "transposed_phases"]
 
 Pair = tuple[int, int]
 
@@ -71,6 +71,40 @@ def conv_phases(window: Window, out: Sequence[int]) -> list[Phase]:
     pairs = tuple(itertools.product(*offsets))
     step = (window.stride[0], window.stride[1])
     return [Phase((rows, columns), (0, 0), (1, 1), step, pairs, tuple(range(len(pairs))))]
+
+
+def joined_phases(window: Window, size: Sequence[int]) -> tuple[Phase, np.ndarray]:
+    """All phases of a transposed convolution as one sum over the taps of any of them.
+
+    Returns
+    -------
+    phase : Phase
+        For blocks of s x s output pixels; its taps are numbered as in the table.
+    taps : numpy.ndarray of int, shape (s, s, terms)
+        For each pixel of a block and each term, the tap of the filter, -1 for none.
+    """
+    reach = []
+    for kernel, s, d, b in zip(
+        window.kernel, window.stride, window.dilation, window.begins, strict=True
+    ):
+        found = {
+            (r, (r + b - d * k) // s): k
+            for r in range(s)
+            for k in range(kernel)
+            if (r + b - d * k) % s == 0
+        }
+        reach.append((found, sorted({u for _, u in found})))
+    (down, rows), (across, columns) = reach
+    offsets = tuple(itertools.product(rows, columns))
+    taps = np.full((*window.stride, len(offsets)), -1)
+    for (r, s), (term, (u, v)) in itertools.product(
+        itertools.product(range(window.stride[0]), range(window.stride[1])), enumerate(offsets)
+    ):
+        if (r, u) in down and (s, v) in across:
+            taps[r, s, term] = down[r, u] * window.kernel[1] + across[s, v]
+    blocks = (-(-size[0] // window.stride[0]), -(-size[1] // window.stride[1]))
+    numbers = tuple(range(len(offsets)))
+    return Phase(blocks, (0, 0), (1, 1), (1, 1), offsets, numbers), taps
 
 
 def transposed_phases(window: Window, size: Sequence[int]) -> list[Phase]:

@@ -1,0 +1,340 @@
+"""The filter gradient: how a signal p and an image x correlate, tap by tap.
+
+    w[o, c, t] = sum over images n and pixels i   p[o, i] x[c, s i - pad + d t]
+
+As a product its rows are pairs (c, t), just as each filter in w is stored, its columns filters, and
+its inner index is the output pixel. An item computes some channels (all taps) by some filters from
+some of the pixels. It copies these in *chunks* that stay in its cache, x with zeros around it, so
+that every tap reads a whole row of pixels: a row of outputs is one term of the micro-kernel.
+
+Where there are too few items, pixels are shared out too, and the parts' sums are added in a second
+step, in order. Sizes alone say how, never the number of threads. The second step also turns sums
+[(c, t)][o] round into w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from minicnn.kernels.cpu.blocked import LINE, TILE, add_to_tile, copy_panels, split
+from minicnn.kernels.cpu.compiled import inline, kernel
+from minicnn.kernels.cpu.dense_lanes import VECTOR, copy, turn
+from minicnn.kernels.cpu.laid import Laid, pixels, workers_for
+from minicnn.kernels.cpu.product import COLUMNS
+from minicnn.kernels.cpu.program import Image, Place, Program
+from minicnn.kernels.cpu.vector import (
+    LANES,
+    ROWS,
+    load,
+    load_int,
+    spread,
+    store,
+    store_int,
+    store_part,
+)
+from minicnn.kernels.geometry import Window
+
+__all__ = ["conv_filter", "lay_conv_filter"]
+
+CACHE = 440_000  # bytes of pixels that an item holds at a time
+SUMS = 36_864  # numbers that it computes
+ITEMS = 24  # or more, so that threads have something to share
+TERMS = 128  # rows of outputs in a chunk, at most
+
+
+@inline
+def _clear(target, size):  # type: ignore[no-untyped-def]
+    """Zeros; the last vector may reach further."""
+    for at in range(0, size, VECTOR):
+        store(spread(0.0), target + at)
+
+
+@inline
+def _copy_row(source, pixel, first, last, width, channels, target, step):  # type: ignore[no-untyped-def]
+    """Copy pixels first .. last - 1 of a row; there are `width`, and zeros on both sides."""
+    begin, end = min(max(0, -first), last - first), max(0, min(last, width) - first)
+    _clear(target, begin * step)
+    if pixel == step == 4 * channels:
+        if end > begin:
+            copy(source + (first + begin) * pixel, target + begin * step, (end - begin) * channels)
+    else:
+        for j in range(begin, end):
+            copy(source + (first + j) * pixel, target + j * step, channels)
+    if last - first > end:
+        end = max(begin, end)
+        _clear(target + end * step, (last - first - end) * step)
+
+
+@kernel
+def filter_sums(
+    worker, item, x, x_image, x_row, x_pixel, height, width, p, p_image, p_row, p_pixel, batch,
+    rows, columns, stride_row, stride_column, pad_row, pad_column, extent_row, extent_column,
+    groups, channels, filters, taps, channels_an_item, filters_an_item, images, band, span, parts,
+    offsets, x_step, x_line, p_step, xs, ps, block, sums, part_bytes, scratch, scratch_size,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Sums over a part of the pixels for some channels and filters of one group.
+
+    A chunk is `band` x `span` pixels of `images` images. `offsets` holds for each row (c, t) where
+    in the copied chunk of x it begins; `xs` and `ps` are where in scratch memory the chunks stand,
+    `x_step`, `x_line`, `p_step` the distances of pixels and of rows in them.
+    """
+    table = scratch + worker * scratch_size
+    xs += table
+    ps += table
+    part = item % parts
+    item //= parts
+    tiles = sums + part * part_bytes + item * block
+    filter_parts = (filters + filters_an_item - 1) // filters_an_item
+    channel_parts = (channels + channels_an_item - 1) // channels_an_item
+    first_filter = item % filter_parts * filters_an_item
+    item //= filter_parts
+    first_channel = item % channel_parts * channels_an_item
+    group = item // channel_parts
+    wide = min(filters_an_item, filters - first_filter)
+    depth = min(channels_an_item, channels - first_channel)
+    x += 4 * (group * channels + first_channel)
+    p += 4 * (group * filters + first_filter)
+    high = depth * taps
+    as_it_is = p_pixel == p_step == 4 * wide  # p is one panel, and need not be copied
+    tile_rows = (min(channels_an_item, channels) * taps + ROWS - 1) // ROWS
+
+    bands = (rows + band - 1) // band
+    spans = (columns + span - 1) // span
+    chunks = (batch + images - 1) // images * bands * spans
+    start = part * chunks // parts
+    for chunk in range(start, (part + 1) * chunks // parts):
+        column = chunk % spans * span
+        row = chunk // spans % bands * band
+        image = chunk // (spans * bands) * images
+        count = min(span, columns - column)
+        lines = min(band, rows - row)
+        here = min(images, batch - image)
+        x_lines = stride_row * (lines - 1) + extent_row
+        x_columns = stride_column * (count - 1) + extent_column
+        first = stride_column * column - pad_column
+        p_lines = p_step * count * lines
+        panel_bytes = p_lines * here
+        signal = p + image * p_image + row * p_row + column * p_pixel
+
+        for n in range(here):
+            for i in range(x_lines):
+                there = stride_row * row - pad_row + i
+                target = xs + (n * x_lines + i) * x_line
+                if 0 <= there < height:
+                    source = x + (image + n) * x_image + there * x_row
+                    _copy_row(
+                        source, x_pixel, first, first + x_columns, width, depth, target, x_step
+                    )
+                else:
+                    _clear(target, x_columns * x_step)
+            for i in range(0 if as_it_is else lines):
+                source = signal + n * p_image + i * p_row
+                target = ps + n * p_lines + i * count * p_step
+                for j in range(count):
+                    copy_panels(source + j * p_pixel, target + j * p_step, panel_bytes, wide)
+
+        for m in range(0, high, ROWS):
+            for n in range(here):
+                for i in range(lines):
+                    begin = xs + (n * x_lines + i * stride_row) * x_line
+                    line = table + (n * lines + i) * (8 * (ROWS + 1))
+                    for k in range(ROWS):
+                        offset = load_int(offsets + 8 * min(m + k, high - 1))
+                        store_int(begin + offset, line + 8 * k)
+            for k in range(0, wide, COLUMNS):
+                panel = k // COLUMNS
+                for i in range(here * lines):
+                    line = ps + panel * panel_bytes + i * count * p_step
+                    if as_it_is:
+                        line = signal + i // lines * p_image + i % lines * p_row
+                    store_int(line, table + i * (8 * (ROWS + 1)) + 8 * ROWS)
+                tile = tiles + (panel * tile_rows + m // ROWS) * TILE
+                add_to_tile(
+                    table, here * lines, tile, count, stride_column * x_step, p_step, high - m,
+                    wide - k, chunk - start,
+                )  # fmt: skip
+
+
+@kernel
+def filter_totals(
+    worker, item, w, groups, channels, filters, taps, channels_an_item, filters_an_item, parts,
+    block, sums, part_bytes, scratch, scratch_size,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Add up the parts for one tile row of an item of `filter_sums`, and store it in w."""
+    corner = scratch + worker * scratch_size
+    tile_rows = (min(channels_an_item, channels) * taps + ROWS - 1) // ROWS
+    tile_row = item % tile_rows
+    item //= tile_rows
+    tiles = sums + item * block
+    filter_parts = (filters + filters_an_item - 1) // filters_an_item
+    channel_parts = (channels + channels_an_item - 1) // channels_an_item
+    first_filter = item % filter_parts * filters_an_item
+    item //= filter_parts
+    first_channel = item % channel_parts * channels_an_item
+    group = item // channel_parts
+    high = min(channels_an_item, channels - first_channel) * taps - tile_row * ROWS
+    wide = min(filters_an_item, filters - first_filter)
+    line = 4 * channels * taps
+    w += (group * filters + first_filter) * line
+    w += 4 * (first_channel * taps + tile_row * ROWS)
+    for f in range(0, wide, LANES):
+        tile = tiles + (f // COLUMNS * tile_rows + tile_row) * TILE + 4 * (f % COLUMNS)
+        for m in range(0, min(high, ROWS), LANES):
+            count = min(LANES, min(high, ROWS) - m)
+            for i in range(LANES):
+                there = tile + min(m + i, ROWS - 1) * LINE
+                value = load(there)
+                for part in range(1, parts):
+                    value = value + load(there + part * part_bytes)
+                store(value, corner + i * VECTOR)
+            turn(corner, VECTOR, corner, VECTOR)
+            for i in range(min(LANES, wide - f)):
+                store_part(load(corner + i * VECTOR), w + (f + i) * line + 4 * m, count)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the work is cut: see `filter_sums`."""
+
+    channels: int
+    filters: int
+    images: int
+    band: int
+    span: int
+    parts: int
+
+
+def _item(channels: int, filters: int, taps: int) -> tuple[int, int]:
+    """Channels and filters an item: as few copies of pixels as its sums allow."""
+    choices = [
+        (split(channels, deep, LANES), split(filters, wide, COLUMNS))
+        for deep in range(LANES, channels + LANES, LANES)
+        for wide in range(COLUMNS, filters + COLUMNS, COLUMNS)
+        if deep * taps * wide <= SUMS or (deep, wide) == (LANES, COLUMNS)
+    ]
+    deep, wide = min(
+        choices,
+        key=lambda item: -(-channels // item[0]) * -(-filters // item[1]) * (item[0] + item[1]),
+    )
+    return min(deep, channels), min(wide, filters)
+
+
+def _one_row(image: Image) -> Image:
+    """All pixels of all images as one row."""
+    width = image.batch * image.height * image.width
+    return Image(image.place, 1, image.channels, 1, width, image.pixel)
+
+
+def _plan(p: Image, window: Window, channels: int, filters: int, groups: int) -> _Plan:
+    """Items whose sums and pixels stay in a core's cache; enough of them."""
+    deep, wide = _item(channels, filters, window.volume)
+    items = groups * -(-channels // deep) * -(-filters // wide)
+
+    def size(rows: int, columns: int) -> int:
+        area = 1
+        for n, s, k in zip((rows, columns), window.stride, window.extent, strict=True):
+            area *= s * (n - 1) + k
+        return 4 * (area * deep + rows * columns * wide)
+
+    span, band = p.width, p.height
+    while size(1, span) > CACHE and span > 2 * LANES:
+        span = -(-span // 2)
+    while (size(band, span) > CACHE or band > TERMS) and band > 1:
+        band = -(-band // 2)
+    chunks = p.batch * -(-p.height // band) * -(-p.width // span)
+    wanted = min(chunks, -(-ITEMS // items))
+    images = 1
+    if band == p.height and span == p.width:
+        images = max(1, min(CACHE // size(band, span), TERMS // band, p.batch // wanted))
+    chunks = -(-p.batch // images) * -(-p.height // band) * -(-p.width // span)
+    return _Plan(deep, wide, images, band, span, min(chunks, wanted))
+
+
+def lay_conv_filter(
+    program: Program, p: Image, x: Image, w: Place, window: Window, groups: int
+) -> None:
+    """Add w = the filter gradient, (O, C/groups, *kernel), of p (N, O, *out) and x."""
+    if window == Window((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), window.ceil_mode):
+        p, x = _one_row(p), _one_row(x)
+    channels, filters, taps = x.channels // groups, p.channels // groups, window.volume
+    plan = _plan(p, window, channels, filters, groups)
+    x_lines, x_columns = (
+        s * (n - 1) + k
+        for n, s, k in zip((plan.band, plan.span), window.stride, window.extent, strict=True)
+    )
+    alone = plan.channels == x.pixel  # whole rows of x can be copied at once
+    x_step = 4 * (x.pixel if alone else -(-plan.channels // LANES) * LANES)
+    x_line = x_columns * x_step
+    p_step = VECTOR if plan.filters <= LANES else LINE
+    panels = -(-plan.filters // COLUMNS)
+    offsets = np.array(
+        [
+            4 * c + i * window.dilation[0] * x_line + j * window.dilation[1] * x_step
+            for c in range(plan.channels)
+            for i in range(window.kernel[0])
+            for j in range(window.kernel[1])
+        ],
+        np.int64,
+    )
+    xs = 8 * (ROWS + 1) * plan.images * plan.band // 64 * 64 + 64
+    ps = xs + (plan.images * x_lines * x_line + VECTOR) // 64 * 64 + 64
+    size = ps + panels * plan.images * plan.band * plan.span * p_step
+    size = max(size, LANES * VECTOR) // 64 * 64 + 64
+    tile_rows = -(-plan.channels * taps // ROWS)
+    block = tile_rows * panels * TILE
+    items = groups * -(-channels // plan.channels) * -(-filters // plan.filters)
+    memory = program.scratch_memory(size * program.workers + plan.parts * items * block)
+    common = {
+        "groups": groups, "channels": channels, "filters": filters, "taps": taps,
+        "channels_an_item": plan.channels, "filters_an_item": plan.filters, "parts": plan.parts,
+        "block": block, "sums": memory + size * program.workers, "part_bytes": items * block,
+        "scratch": memory, "scratch_size": size,
+    }  # fmt: skip
+    program.step(
+        filter_sums, items * plan.parts, **common, **x.steps("x"), **p.steps("p"),
+        height=x.height, width=x.width, batch=p.batch, rows=p.height, columns=p.width,
+        stride_row=window.stride[0], stride_column=window.stride[1], pad_row=window.pads[0],
+        pad_column=window.pads[1], extent_row=window.extent[0], extent_column=window.extent[1],
+        images=plan.images, band=plan.band, span=plan.span, offsets=program.constant(offsets),
+        x_step=x_step, x_line=x_line, p_step=p_step, xs=xs, ps=ps,
+    )  # fmt: skip
+    program.step(filter_totals, items * tile_rows, **common, w=w)
+
+
+def planar(window: Window) -> Window:
+    """A window over rows of length 1 for a window over a line."""
+    if window.rank == 2:
+        return window
+    if window.rank != 1:
+        raise ValueError(f"compiled kernels know one and two spatial axes, not {window.rank}")
+    begin, end = window.pads
+    return Window(
+        (1, *window.kernel), (1, *window.stride), (0, begin, 0, end), (1, *window.dilation),
+        window.ceil_mode,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _laid(
+    p: tuple[int, ...], x: tuple[int, ...], window: Window, groups: int, workers: int
+) -> Laid:
+    program = Program(workers)
+    lay_conv_filter(
+        program, Image.whole("p", p), Image.whole("x", x), Place("w"), planar(window), groups
+    )
+    return Laid(program)
+
+
+def conv_filter(p: np.ndarray, x: np.ndarray, window: Window, groups: int) -> np.ndarray:
+    """The filter gradient (O, C/groups, *kernel) of p (N, O, *out) and x (N, C, *size)."""
+    filters, channels = p.shape[1], x.shape[1] // groups
+    w = np.empty((filters, channels, *window.kernel), np.float32)
+    if 0 in p.shape or 0 in x.shape:
+        w[...] = 0
+        return w
+    workers = workers_for(2 * p.size * channels * window.volume)
+    _laid(p.shape, x.shape, window, groups, workers)(p=pixels(p), x=pixels(x), w=w)
+    return w
