@@ -8,10 +8,11 @@ SaliNet, DeConvNet and DeSaliNet as swappable backward rules on top.
     picture = tape.backward(minicnn.seeds.logit(tape), rule="desalinet")
 """
 
-from minicnn import blocks, data, errors, functional, rules, seeds
+from minicnn import blocks, data, errors, functional, kernels, rules, seeds
 from minicnn._version import __version__
 from minicnn.errors import MiniCNNError
 from minicnn.jacobian import jacobian
+from minicnn.kernels import set_threads, using
 from minicnn.network import Network
 from minicnn.onnx import load
 from minicnn.preprocess import Preprocess
@@ -35,8 +36,11 @@ __all__ = [
     "functional",
     "grad",
     "jacobian",
+    "kernels",
     "load",
     "no_grad",
     "rules",
     "seeds",
+    "set_threads",
+    "using",
 ]

@@ -275,15 +275,15 @@ class Network(Structure):
         >>> print(net.explain_plan())
         mnist: 13 blocks in 9 steps...
         """
-        given = inputs or [
-            np.zeros(self.default_shape(name), self.dtype) for name in self.inputs
-        ]
+        given = inputs or [np.zeros(self.default_shape(name), self.dtype) for name in self.inputs]
         named = self._named_inputs(given)
         plan = self._planner.plan(self, named, self.outputs)
         if plan is None:
             reason = self._planner.why_not(self, named)
             return drawing.Text(f"{self.name} runs block by block: {reason}.")
-        return drawing.plan(self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes)
+        return drawing.plan(
+            self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes
+        )
 
     def _worth_holding(
         self,

@@ -175,6 +175,13 @@ for label, shape in {"one slope": (1,), "a slope a channel": (1, 3, 1), "scalar 
     leaky = partial(slow.each, slow.leaky_relu)
     case(blocks.PReLU(), (around(2, 3, 8), positive(*shape)), leaky, label, curved=[0])
 case(
+    blocks.Stacked(
+        ((blocks.Mask(Packed.pack(BITS)),), (), (blocks.Scale(2.0), blocks.Mask(Packed.pack(BITS))))
+    ),
+    (normal(6, 3, 5),),
+    lambda x: np.concatenate([x[:2] * BITS, x[2:4], 2 * x[4:] * BITS]),
+)
+case(
     blocks.Mask(Packed.pack(BITS), inside=2.0, outside=-0.5), (normal(2, 3, 5),),
     lambda x: slow.each(lambda v, bit: 2 * v if bit else -0.5 * v, x, BITS),
 )  # fmt: skip

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from minicnn import blocks, kernels
 from minicnn import functional as F
 from minicnn.blocks import Packed, Window
-from minicnn.kernels.packed import plane_shape
 from minicnn.errors import InputError, ShapeError
+from minicnn.kernels.packed import plane_shape
 
 # Random geometry
 

@@ -46,8 +46,8 @@ from minicnn.blocks.shape import (
     Transpose,
     Unsqueeze,
 )
-from minicnn.blocks.stacked import Stacked
 from minicnn.blocks.smooth import Exp, Log, Sigmoid, Tanh
+from minicnn.blocks.stacked import Stacked
 from minicnn.kernels import Packed, Window
 
 __all__ = [

@@ -18,7 +18,10 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     from minicnn.cli.app import app
+    from minicnn.kernels.notices import announce
 
+    notice = _Notice()
+    announce(notice)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
@@ -26,8 +29,31 @@ def main() -> None:
         except (MiniCNNError, MemoryError, OSError) as error:
             if debug:
                 raise
+            notice.end()
             print(f"Error: {_in_words(error)}", file=sys.stderr)
             sys.exit(2)
+        finally:
+            notice.end()
+
+
+class _Notice:
+    """Says once that kernels are being compiled, and names each as it comes."""
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def __call__(self, name: str) -> None:
+        if not self.told:
+            print("Compiling kernels for this processor (once; kept for later runs):", end="",
+                  file=sys.stderr)  # fmt: skip
+            self.told = True
+        print(f" {name}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Finish the line."""
+        if self.told:
+            print(file=sys.stderr)
+        self.told = False
 
 
 def _in_words(error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,17 +17,22 @@ from minicnn.attribution import top_classes
 from minicnn.data.bundled import bundled_path
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
+from minicnn.kernels import set_threads
+from minicnn.kernels.registry import overrule, using
 from minicnn.network import Network
 from minicnn.onnx import load
 from minicnn.tape import Tape
 
 __all__ = [
+    "Kernels",
     "Model",
     "Photo",
+    "Threads",
     "app",
     "open_model",
     "open_photo",
     "program",
+    "serving",
     "show_top",
     "warn_if_assumed",
 ]
@@ -45,6 +52,23 @@ PreprocessName = Annotated[
     str | None,
     typer.Option("--preprocess", help="imagenet, caffe or raw, where the file does not say."),
 ]
+Kernels = Annotated[
+    str | None,
+    typer.Option("--kernel", help="Which kernels serve, e.g. conv2d=direct; see minicnn bench."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Threads. Default: NUMBA_NUM_THREADS, or all."),
+]
+
+
+@contextmanager
+def serving(kernels: str | None, threads: int | None) -> Iterator[None]:
+    """Within this context the kernels asked for serve, with that many threads."""
+    if threads is not None:
+        set_threads(threads)
+    with using(**overrule(kernels or "")):
+        yield
 
 
 def _version(wanted: bool) -> None:
@@ -110,4 +134,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import compare, demo, summary, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import compare, demo, plan, summary, trace  # noqa: E402, F401  (commands enter themselves)

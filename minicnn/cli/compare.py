@@ -11,12 +11,15 @@ import typer
 from minicnn import figures
 from minicnn.attribution import Comparison, Selectivity, compare, reported_rules, selectivity
 from minicnn.cli.app import (
+    Kernels,
     Model,
     Photo,
     PreprocessName,
+    Threads,
     app,
     open_model,
     open_photo,
+    serving,
     show_top,
     shown_path,
     warn_if_assumed,
@@ -30,6 +33,7 @@ from minicnn.seeds import choose
 
 @app.command("compare")
 def command(
+    context: typer.Context,
     model: Model,
     photo: Photo,
     layer: Annotated[
@@ -67,8 +71,11 @@ def command(
         int | None, typer.Option(help="With --selectivity: of the random neuron and the noise.")
     ] = None,
     preprocess: PreprocessName = None,
+    kernel: Kernels = None,
+    threads: Threads = None,
 ) -> None:
     """Compare what SaliNet, DeConvNet, DeSaliNet and their family show for one unit."""
+    context.with_resource(serving(kernel, threads))
     figures.display_named(display)  # refuses unknown ones before any work
     if selective and unit != "max":
         raise InputError("--selectivity picks its own units; leave --unit out.")

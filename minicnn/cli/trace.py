@@ -10,11 +10,14 @@ import numpy as np
 import typer
 
 from minicnn.cli.app import (
+    Kernels,
     Model,
     PreprocessName,
+    Threads,
     app,
     open_model,
     open_photo,
+    serving,
     warn_if_assumed,
 )
 from minicnn.drawing import count, table, times
@@ -32,6 +35,7 @@ RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
 
 @app.command("trace")
 def command(
+    context: typer.Context,
     model: Model,
     photo: Annotated[
         str | None,
@@ -48,8 +52,11 @@ def command(
         str, typer.Option(help="max, c, or c,i,j; without --layer a class, by number or name.")
     ] = "max",
     preprocess: PreprocessName = None,
+    kernel: Kernels = None,
+    threads: Threads = None,
 ) -> None:
     """Print each block and its transposed block: what it costs, what went through it."""
+    context.with_resource(serving(kernel, threads))
     network = open_model(model, preprocess)
     chosen = find(rule)
     if photo is None:

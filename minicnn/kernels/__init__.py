@@ -37,10 +37,24 @@ __all__ = [
     "gather",
     "max_pool",
     "put_add",
-    "using",
+    "set_threads",
     "unpool",
     "unpool_center",
+    "using",
 ]
+
+
+def set_threads(number: int) -> None:
+    """Let kernels use this many threads from now on, in the calling thread.
+
+    Raises
+    ------
+    InputError
+        If there are not that many: Numba starts as many as NUMBA_NUM_THREADS says, or one a core.
+    """
+    from minicnn.kernels.cpu import team
+
+    team.set_threads(number)
 
 
 def _reference_serves(problem: Convolution, block: str) -> bool:

@@ -160,7 +160,9 @@ def overrule(text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         block, sign, name = (piece.strip() for piece in part.partition("="))
         if not sign or not name:
-            raise InputError(f"Kernels are chosen as block=name, such as conv2d=direct; got {part!r}.")
+            raise InputError(
+                f"Kernels are chosen as block=name, such as conv2d=direct; got {part!r}."
+            )
         found[block] = name
     return found
 

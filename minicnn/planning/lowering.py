@@ -17,7 +17,7 @@ from minicnn.blocks import Block, Conv, ConvTranspose, Flatten, Reshape, Shape
 from minicnn.graph import Node
 from minicnn.kernels import Convolution, registry
 from minicnn.kernels.cpu.copying import lay_relaid
-from minicnn.kernels.cpu.program import Image, Place, Program
+from minicnn.kernels.cpu.program import Image, Program
 from minicnn.planning.packs import Packs
 
 __all__ = ["LOWERINGS", "Context", "Lowering", "lowering_of", "merges_rows"]
@@ -141,7 +141,9 @@ def _lay_convolution(
         packed = context.packs.get(w, how, lambda: method.pack(w, problem))
     else:
         scaled = (how, before.tobytes())
-        packed = context.packs.get(w, scaled, lambda: method.pack(_scaled(w, before, problem), problem))
+        packed = context.packs.get(
+            w, scaled, lambda: method.pack(_scaled(w, before, problem), problem)
+        )
     if len(node.operands) > 2:
         epilogue["bias"] = program.constant(context.constant(node.operands[2]))
     places = [program.constant(filters) for filters in packed]

@@ -244,7 +244,9 @@ class Plan:
                 fields["scale"] = program.constant(np.ascontiguousarray(factor.reshape(-1)))
             elif isinstance(block, Add):
                 other = next(
-                    o for o in node.operands if o not in inside and (group.head or o != group.source)
+                    o
+                    for o in node.operands
+                    if o not in inside and (group.head or o != group.source)
                 )
                 fields.update(self.image(other).steps("residual"))
             elif isinstance(block, Mask):

@@ -9,14 +9,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn.blocks import Shape
 from minicnn.kernels.registry import overruled
 from minicnn.planning.packs import Packs, is_frozen
-from minicnn.planning.plan import Plan
 from minicnn.structure import Structure
+
+if TYPE_CHECKING:
+    from minicnn.planning.plan import Plan
 
 __all__ = ["Planner"]
 
@@ -88,6 +91,8 @@ class Planner:
         wanted: Sequence[str],
         keeping: Sequence[str],
     ) -> Plan:
+        from minicnn.planning.plan import Plan  # imports Numba: only when needed
+
         shapes: dict[str, Shape] = network.infer_shapes(*(x.shape for x in inputs.values()))
         nodes = network.needed([*wanted, *keeping])
         used = {operand for node in nodes for operand in node.operands} | set(wanted)

@@ -119,9 +119,7 @@ def arena_layout(
     offsets, end = {}, 0
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         size, (first, last) = -(-sizes[name] // 64) * 64, lives[name]
-        others = sorted(
-            (start, stop) for start, stop, (a, b) in placed if a <= last and first <= b
-        )
+        others = sorted((start, stop) for start, stop, (a, b) in placed if a <= last and first <= b)
         offset = 0
         for start, stop in others:
             if offset + size <= start:

@@ -26,7 +26,17 @@ from minicnn.kernels.cpu.product import COLUMNS, multiply, multiply_half, multip
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_int, store, store_int
 
-__all__ = ["LINE", "TILE", "Matrix", "add_to_tile", "copy_panels", "lay_blocked", "spaced", "split", "turned"]
+__all__ = [
+    "LINE",
+    "TILE",
+    "Matrix",
+    "add_to_tile",
+    "copy_panels",
+    "lay_blocked",
+    "spaced",
+    "split",
+    "turned",
+]
 
 DEPTH = 256  # of the inner index, at a time
 HIGH, WIDE = 12 * ROWS, 8 * COLUMNS  # rows and columns an item, at most

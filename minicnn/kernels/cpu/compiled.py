@@ -32,18 +32,12 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu import vector
+from minicnn.kernels.notices import announce, compiling
 
 __all__ = ["Kernel", "announce", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel"]
 
 inline = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 """For functions that kernels call."""
-
-_listeners: list[Callable[[str], None]] = []
-
-
-def announce(listener: Callable[[str], None]) -> None:
-    """Call `listener` with a kernel's name whenever one has to be compiled."""
-    _listeners.append(listener)
 
 
 class Kernel:
@@ -94,8 +88,7 @@ class Kernel:
         compile_anew = compiled._compile_uncached
 
         def told() -> Any:
-            for listener in _listeners:
-                listener(self.name)
+            compiling(self.name)
             return compile_anew()
 
         compiled._compile_uncached = told

@@ -1,8 +1,8 @@
 """Copies with an epilogue, and copies into channels-last order.
 
-    finished    y = finish(x)        ReLU, masks, sums, scales by channel: what the epilogue can do
-    relaid      any order of the axes to channels last, with zeros around it
-    unfolded    blocks of pixels that stand as channels, back in their places, with an epilogue
+finished    y = finish(x)        ReLU, masks, sums, scales by channel: what the epilogue can do
+relaid      any order of the axes to channels last, with zeros around it
+unfolded    blocks of pixels that stand as channels, back in their places, with an epilogue
 """
 
 from __future__ import annotations

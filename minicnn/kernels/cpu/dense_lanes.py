@@ -1,9 +1,9 @@
 """More of what vectors can do: turning blocks round, gathering, square roots.
 
-    turn      the transpose of a block of LANES x LANES numbers, in registers: log2(LANES) rounds
-              of shuffles, in each of which pairs of rows exchange halves, quarters, ... (Eklundh)
-    gather    LANES numbers from LANES places
-    root      square roots
+turn      the transpose of a block of LANES x LANES numbers, in registers: log2(LANES) rounds
+          of shuffles, in each of which pairs of rows exchange halves, quarters, ... (Eklundh)
+gather    LANES numbers from LANES places
+root      square roots
 """
 
 from __future__ import annotations

@@ -33,11 +33,7 @@ __all__ = ["FIELDS", "MASK", "RECTIFY", "finish", "load_bits", "mode_of", "store
 
 RECTIFY, MASK = 1, 2
 
-FIELDS = (
-    "y y_image y_row y_pixel bias scale shift residual residual_image residual_row residual_pixel "
-    "modes mode mask mask_images mask_image mask_row mask_pixel signs signs_image signs_row "
-    "signs_pixel"
-).split()
+FIELDS = ["y", "y_image", "y_row", "y_pixel", "bias", "scale", "shift", "residual", "residual_image", "residual_row", "residual_pixel", "modes", "mode", "mask", "mask_images", "mask_image", "mask_row", "mask_pixel", "signs", "signs_image", "signs_row", "signs_pixel"]
 """What the block of an epilogue holds, in order: addresses (0 for none) and steps in bytes."""
 
 (Y, Y_IMAGE, Y_ROW, Y_PIXEL, BIAS, SCALE, SHIFT, RESIDUAL, RESIDUAL_IMAGE, RESIDUAL_ROW,

@@ -50,7 +50,6 @@ class Image:
         unless said otherwise.
     """
 
-
     place: Place
     batch: int
     channels: int

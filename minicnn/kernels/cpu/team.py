@@ -28,6 +28,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minicnn.errors import InputError
 from minicnn.kernels.cpu import compiled, vector
 
 __all__ = ["follow", "set_threads", "threads"]
@@ -53,6 +54,12 @@ def threads() -> int:
 
 def set_threads(number: int) -> None:
     """Use this many threads from now on, in the calling thread."""
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    if not 1 <= number <= most:
+        raise InputError(
+            f"{number} threads were asked for; there are 1 to {most}. Set NUMBA_NUM_THREADS before "
+            f"minicnn is started to have more."
+        )
     numba.set_num_threads(number)
 
 

@@ -264,7 +264,8 @@ def total(typingctx: Any, value: Any) -> Any:
                     x,
                     undefined,
                     ir.Constant(
-                        ir.VectorType(I32, lanes), [ir.Constant(I32, first + i) for i in range(lanes)]
+                        ir.VectorType(I32, lanes),
+                        [ir.Constant(I32, first + i) for i in range(lanes)],
                     ),
                 )
                 for first in (0, lanes)

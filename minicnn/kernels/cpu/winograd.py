@@ -157,9 +157,7 @@ def _products(
                     store_int(row + k * v_tile, table + 8 * k)
                 target = products + place * p_step + panel * p_panel + tile * 4 * COLUMNS
                 left = filters_left - panel * COLUMNS
-                multiply_tile(
-                    table, 1, target, channels, 4, 4 * COLUMNS, tiles - tile, left
-                )
+                multiply_tile(table, 1, target, channels, 4, 4 * COLUMNS, tiles - tile, left)
 
 
 @inline
@@ -185,13 +183,9 @@ def _transform_output(
                 source = products + panel * p_panel + (tile - first) * 4 * COLUMNS + part * VECTOR
                 for j in range(e):
                     if m == 4:
-                        _output_4(
-                            source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR
-                        )
+                        _output_4(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
                     else:
-                        _output_2(
-                            source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR
-                        )
+                        _output_2(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
                 for i in range(high):
                     if m == 4:
                         _output_4(half + i * e * VECTOR, VECTOR, whole, VECTOR)
