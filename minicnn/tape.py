@@ -249,7 +249,7 @@ class Tape:
     def _slots(self, drawn: Network) -> dict[str, str] | None:
         """For each node that holds bits of this run, whose they are; None if others turn up."""
         owners = {id(c.kept.statistic): c.name for c in self.calls if c.kept.statistic is not None}
-        slots = {}
+        slots: dict[str, str] = {}
         for node in drawn.nodes:
             found = {owners.get(id(bits), "") for bits in node.block.bound()}
             if len(found) > 1 or "" in found:

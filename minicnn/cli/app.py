@@ -67,7 +67,7 @@ def serving(kernels: str | None, threads: int | None) -> Iterator[None]:
     """Within this context the kernels asked for serve, with that many threads."""
     if threads is not None:
         set_threads(threads)
-    with using(**overrule(kernels or "")):
+    with using(None, **overrule(kernels or "")):
         yield
 
 

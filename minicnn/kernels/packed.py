@@ -64,8 +64,8 @@ class Packed:
             bits = [(last >> i) & 1 for i in range((levels - 1).bit_length())]
         planes = [np.packbits(bit, axis=-1, bitorder="little") for bit in bits]
         if not planes:  # one level: nothing to remember
-            planes = np.empty((0, *plane_shape(values.shape)), np.uint8)
-        return cls(np.stack(planes) if len(planes) else planes, values.shape, levels)
+            return cls.unfilled(values.shape, levels)
+        return cls(np.stack(planes), values.shape, levels)
 
     def unpack(self) -> np.ndarray:
         """The values again: booleans for a mask, else the smallest unsigned integers."""

@@ -76,14 +76,14 @@ class Kernel:
             self._compiled = self._compile()
             return int(self._compiled.address)
 
-    def _compile(self) -> CFunc:
+    def _compile(self) -> Any:
         count, inner = len(self.arguments), inline(self.function)
 
         def entry(worker, item, block):  # type: ignore[no-untyped-def]
             inner(worker, item, *arguments(block, count))
 
         signature = types.void(types.int64, types.int64, types.int64)
-        compiled = CFunc(entry, (signature.args, signature.return_type), {}, {"nogil": True})
+        compiled: Any = CFunc(entry, (signature.args, signature.return_type), {}, {"nogil": True})
         compiled._cache = kept(self.function)
         compile_anew = compiled._compile_uncached
 
@@ -194,7 +194,7 @@ class _Locator:
 
 
 class _OurFolder(CompileResultCacheImpl):
-    _locator_classes = [_Locator]
+    _locator_classes = (_Locator,)
 
 
 class _Kept(FunctionCache):

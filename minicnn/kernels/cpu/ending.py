@@ -5,9 +5,9 @@
     signs = value > 0                      one bit a value             where asked for
     value = max(value, 0)                                              mode & RECTIFY
 
-This serves networks in both directions: bias, batch norm, residual and ReLU forwards; sums of signals, masks
-(SaliNet), rectification (DeConvNet) or both (DeSaliNet) on the way back. The mode may differ from
-image to image, which lets one batch hold the signals of several rules.
+This serves networks in both directions: bias, batch norm, residual and ReLU forwards; sums of
+signals, masks (SaliNet), rectification (DeConvNet) or both (DeSaliNet) on the way back. The mode
+may differ from image to image, which lets one batch hold the signals of several rules.
 
 Bits are stored a pixel at a time, ceil(channels / 8) bytes each, lowest bit first.
 """
@@ -33,12 +33,20 @@ __all__ = ["FIELDS", "MASK", "RECTIFY", "finish", "load_bits", "mode_of", "store
 
 RECTIFY, MASK = 1, 2
 
-FIELDS = ["y", "y_image", "y_row", "y_pixel", "bias", "scale", "shift", "residual", "residual_image", "residual_row", "residual_pixel", "modes", "mode", "mask", "mask_images", "mask_image", "mask_row", "mask_pixel", "signs", "signs_image", "signs_row", "signs_pixel"]
+FIELDS = (
+    "y", "y_image", "y_row", "y_pixel", "bias", "scale", "shift",
+    "residual", "residual_image", "residual_row", "residual_pixel", "modes", "mode",
+    "mask", "mask_images", "mask_image", "mask_row", "mask_pixel",
+    "signs", "signs_image", "signs_row", "signs_pixel",
+)  # fmt: skip
 """What the block of an epilogue holds, in order: addresses (0 for none) and steps in bytes."""
 
-(Y, Y_IMAGE, Y_ROW, Y_PIXEL, BIAS, SCALE, SHIFT, RESIDUAL, RESIDUAL_IMAGE, RESIDUAL_ROW,
- RESIDUAL_PIXEL, MODES, MODE, MASKS, MASK_IMAGES, MASK_IMAGE, MASK_ROW, MASK_PIXEL, SIGNS, SIGNS_IMAGE, SIGNS_ROW,
- SIGNS_PIXEL) = range(len(FIELDS))  # fmt: skip
+(
+    Y, Y_IMAGE, Y_ROW, Y_PIXEL, BIAS, SCALE, SHIFT,
+    RESIDUAL, RESIDUAL_IMAGE, RESIDUAL_ROW, RESIDUAL_PIXEL, MODES, MODE,
+    MASKS, MASK_IMAGES, MASK_IMAGE, MASK_ROW, MASK_PIXEL,
+    SIGNS, SIGNS_IMAGE, SIGNS_ROW, SIGNS_PIXEL,
+) = range(len(FIELDS))  # fmt: skip
 
 
 @inline

@@ -36,8 +36,9 @@ def empty(shape: tuple[int, ...]) -> np.ndarray:
 
 def as_image(key: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Image:
     """An array of any strides as an image."""
+    batch, channels, height, width = shape
     image, channel, row, pixel = (step // 4 for step in strides)
-    return Image(Place(key), *shape, pixel, channel, row, image)
+    return Image(Place(key), batch, channels, height, width, pixel, channel, row, image)
 
 
 @dataclass(frozen=True)

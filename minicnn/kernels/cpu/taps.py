@@ -68,7 +68,7 @@ def conv_phases(window: Window, out: Sequence[int]) -> list[Phase]:
         for n, d, b in zip(window.kernel, window.dilation, window.begins, strict=True)
     ]
     rows, columns = out
-    pairs = tuple(itertools.product(*offsets))
+    pairs = tuple((u, v) for u, v in itertools.product(*offsets))
     step = (window.stride[0], window.stride[1])
     return [Phase((rows, columns), (0, 0), (1, 1), step, pairs, tuple(range(len(pairs))))]
 

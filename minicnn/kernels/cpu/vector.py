@@ -228,7 +228,7 @@ def store_int(typingctx: Any, value: Any, address: Any) -> Any:
     """Write one int64."""
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        write(b, *args, align=8)
+        write(b, args[0], args[1], 8)
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
