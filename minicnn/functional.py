@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import blocks as B
+from minicnn import kernels
 from minicnn.errors import InputError, ShapeError
 from minicnn.kernels import Window
 
@@ -311,12 +312,14 @@ def batch_norm(
         raise ShapeError(
             f"batch_norm in training needs more than one value a channel; got shape {x.shape}."
         )
-    if running_mean is not None:
-        running_mean *= 1 - momentum
-        running_mean += momentum * x.mean(axis=axes)
-    if running_var is not None:
-        running_var *= 1 - momentum
-        running_var += momentum * x.var(axis=axes) * (count / (count - 1))
+    if running_mean is not None or running_var is not None:
+        mean, variance = kernels.batch_statistics(x)
+        for running, new in ((running_mean, mean), (running_var, variance * (count / (count - 1)))):
+            if running is not None:
+                running *= 1 - momentum
+                running += momentum * new
+    if weight is not None and bias is not None:
+        return B.BatchNormTraining(eps)(input, weight, bias)
     y = B.Normalise(axes, eps)(input)
     y = y if weight is None else y * weight.reshape(like)
     return y if bias is None else y + bias.reshape(like)

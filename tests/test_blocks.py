@@ -223,6 +223,10 @@ for shape in [(3, 4), (2, 4, 3), (2, 4, 2, 3)]:
 for axes in [(0, 2), (1,), (0, 1, 2)]:
     normalise = partial(slow.normalise, axes=axes, eps=0.1)
     case(blocks.Normalise(axes, 0.1), (normal(3, 2, 4),), normalise, f"over {axes}", [0])
+case(
+    blocks.BatchNormTraining(0.1), (normal(3, 2, 4), positive(2), normal(2)),
+    lambda x, g, b: slow.normalise(x, axes=(0, 2), eps=0.1) * g[:, None] + b[:, None], curved=[0],
+)  # fmt: skip
 
 # Arithmetic with broadcasting, products, sums
 

@@ -18,7 +18,7 @@ from minicnn.blocks.base import OUTPUT, Block, Identity, Kept, Operand, Piece, S
 from minicnn.blocks.conv import Conv, ConvFilter, ConvTranspose
 from minicnn.blocks.linear import Linear, MatMul
 from minicnn.blocks.loss import CrossEntropy, LogSoftmax, Softmax
-from minicnn.blocks.norm import LRN, BatchNorm, ChannelSum, Normalise
+from minicnn.blocks.norm import LRN, BatchNorm, BatchNormTraining, ChannelSum, Normalise
 from minicnn.blocks.operators import Expression
 from minicnn.blocks.pool import AveragePool, AverageUnpool, Gather, MaxPool, Unpool, UnpoolCenter
 from minicnn.blocks.reduce import Mean, Sum
@@ -57,6 +57,7 @@ __all__ = [
     "AveragePool",
     "AverageUnpool",
     "BatchNorm",
+    "BatchNormTraining",
     "Block",
     "BroadcastTo",
     "ChannelSum",

@@ -68,7 +68,7 @@ class Kept:
         Gives operand i's value, or the output's for `OUTPUT`: an array, or a tensor on a tape.
     """
 
-    __slots__ = ("_read", "shapes", "statistic")
+    __slots__ = ("_read", "memo", "shapes", "statistic")
 
     def __init__(
         self, statistic: Packed | None, shapes: Sequence[Shape], read: Callable[[int], Any]
@@ -76,6 +76,7 @@ class Kept:
         self.statistic = statistic
         self.shapes = tuple(shapes)
         self._read = read
+        self.memo: Any = None  # for blocks whose transposes share work
 
     def __getitem__(self, index: int) -> Any:
         return self._read(index)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks.arithmetic import SumTo
 from minicnn.blocks.base import Block, Kept, Shape, broadcast
 from minicnn.errors import ShapeError
@@ -30,7 +31,7 @@ class MatMul(Block):
     operand_names = ("a", "b")
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.matmul(a, b), None
+        return kernels.matmul(a, b), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         full = tuple(_as_matrix(shape, i) for i, shape in enumerate(kept.shapes))
@@ -82,8 +83,7 @@ class Linear(Block):
     def forward(
         self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None
     ) -> tuple[np.ndarray, None]:
-        y = x @ w.T
-        return (y if b is None else y + b), None
+        return kernels.linear(x, w, b), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         out, inside = kept.shapes[1]

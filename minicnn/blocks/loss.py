@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks.base import OUTPUT, Block, Kept, Shape, axis_of
 from minicnn.blocks.smooth import Exp
 from minicnn.errors import ShapeError
@@ -46,8 +47,7 @@ class Softmax(_AlongAxis):
     axis: int = -1
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        return e / e.sum(axis=self.axis, keepdims=True), None
+        return kernels.softmax(x, self.axis), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         y = kept.output
@@ -61,8 +61,7 @@ class LogSoftmax(_AlongAxis):
     axis: int = -1
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        shifted = x - x.max(axis=self.axis, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True)), None
+        return kernels.log_softmax(x, self.axis), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         y = kept.output

@@ -22,7 +22,7 @@ from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.errors import InputError, ShapeError
 
-__all__ = ["LRN", "BatchNorm", "ChannelSum", "Normalise"]
+__all__ = ["LRN", "BatchNorm", "BatchNormTraining", "ChannelSum", "Normalise"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LRN(Block):
             raise InputError(f"LRN needs a size of 1 or more channels; got {self.size}.")
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return x * self._scale(x) ** -self.beta, None
+        return kernels.lrn(x, self.size, self.alpha, self.beta, self.bias), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         before, after = self._window
@@ -179,3 +179,54 @@ class Normalise(Block):
 
     def flops(self, *shapes: Shape) -> int:
         return 6 * int(np.prod(shapes[0]))
+
+
+@dataclass(frozen=True)
+class BatchNormTraining(Block):
+    """Batch norm by the batch's own statistics; operands input, scale, bias.
+
+    y = h g + b with h = Normalise(x). Transposed: Normalise's transpose of p g; sum of p h; sum of
+    p. On arrays one kernel gives the first two; the second is remembered until it is asked for.
+    """
+
+    eps: float = 1e-5
+    operand_names = ("input", "weight", "bias")
+    nonlinear = True
+
+    def forward(self, x: np.ndarray, g: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
+        return kernels.batch_norm(x, g, b, self.eps), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        like = kept.shapes[0]
+        rest = (0, *range(2, len(like)))
+        normal = Normalise(rest, self.eps)
+
+        def pull(p: Any) -> Any:
+            if wrt == 2:
+                return p.sum(axis=rest)
+            if isinstance(p, np.ndarray):
+                return self._both(kept, p)[wrt]
+            if wrt == 0:
+                return normal.transposed(kept)(p * _per_channel(kept[1], like))
+            return (p * normal(kept[0])).sum(axis=rest)
+
+        return pull
+
+    def _both(self, kept: Kept, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        if kept.memo is None or kept.memo[0] is not p:
+            kept.memo = (p, kernels.batch_norm_transposed(p, kept[0], kept[1], self.eps))
+        found: tuple[np.ndarray, ...] = kept.memo[1]
+        return found
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (0, 1) if wrt < 2 else ()
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        for name, shape in zip(self.operand_names[1:], shapes[1:], strict=False):
+            if len(x) < 2 or shape != (x[1],):
+                raise ShapeError(f"Batch norm of {x} needs {name} of one value a channel: {shape}.")
+        return x
+
+    def flops(self, *shapes: Shape) -> int:
+        return 8 * int(np.prod(shapes[0]))

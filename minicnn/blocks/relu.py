@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks.arithmetic import summed
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.kernels import Packed
@@ -32,6 +33,8 @@ class Mask(Block):
     outside: float = 0.0
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        if self.inside == 1.0 and self.outside == 0.0:
+            return kernels.masked(x, self.mask), None
         number = x.dtype.type
         kept = x if self.inside == 1.0 else x * number(self.inside)
         rest = number(0) if self.outside == 0.0 else x * number(self.outside)
@@ -49,7 +52,7 @@ class ReLU(Block):
     statistic = "mask"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
-        return np.maximum(x, x.dtype.type(0)), Packed.pack(x > 0)
+        return kernels.relu(x)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Mask(kept.bits_of(self))

@@ -18,11 +18,10 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     from minicnn.cli.app import app
-    from minicnn.kernels.notices import announce
+    from minicnn.kernels.notices import announced
 
     notice = _Notice()
-    announce(notice)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), announced(notice):
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
@@ -37,12 +36,14 @@ def main() -> None:
 
 
 class _Notice:
-    """Says once that kernels are being compiled, and names each as it comes."""
+    """Says once, on a terminal, that kernels are being compiled, and names each as it comes."""
 
     def __init__(self) -> None:
         self.told = False
 
     def __call__(self, name: str) -> None:
+        if not sys.stderr.isatty():
+            return
         if not self.told:
             print("Compiling kernels for this processor (once; kept for later runs):", end="",
                   file=sys.stderr)  # fmt: skip

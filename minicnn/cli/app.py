@@ -134,4 +134,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import compare, demo, plan, summary, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import bench, compare, demo, plan, summary, trace  # noqa: E402, F401  (commands enter themselves)

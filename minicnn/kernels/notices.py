@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["announce", "compiling"]
+__all__ = ["announced", "compiling"]
 
 _listeners: list[Callable[[str], None]] = []
 
 
-def announce(listener: Callable[[str], None]) -> None:
-    """Call `listener` with a kernel's name whenever one is about to be compiled."""
+@contextmanager
+def announced(listener: Callable[[str], None]) -> Iterator[None]:
+    """Within this context, call `listener` with a kernel's name when one is about to be compiled."""
     _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def compiling(name: str) -> None:
     """Tell everybody."""
-    for listener in _listeners:
+    for listener in list(_listeners):
         listener(name)

@@ -194,3 +194,74 @@ def put_add(p: np.ndarray, indices: np.ndarray, axis: int, size: int) -> np.ndar
     for i, index in enumerate(indices.reshape(-1)):
         here[index] += there[i]
     return x
+
+
+def relu(x: np.ndarray) -> tuple[np.ndarray, Packed]:
+    """max(x, 0), and where x > 0."""
+    return np.maximum(x, x.dtype.type(0)), Packed.pack(x > 0)
+
+
+def masked(x: np.ndarray, mask: Packed) -> np.ndarray:
+    """x where the mask is set, else 0; a mask of fewer images is repeated."""
+    bits = mask.unpack()
+    if bits.ndim > 1 and 1 < len(bits) < len(x):
+        bits = np.concatenate([bits] * (len(x) // len(bits)))
+    return np.where(bits, x, x.dtype.type(0))
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """y = x w^T + b for w (out, in), over the last axis."""
+    y = x @ w.T
+    return y if b is None else y + b
+
+
+def lrn(x: np.ndarray, size: int, alpha: float, beta: float, bias: float) -> np.ndarray:
+    """y = x s^-beta, s = bias + alpha/size sum of x^2 over channels c-(size-1)/2 .. c+size/2."""
+    s = channel_sum(x * x, (size - 1) // 2, size // 2) * (alpha / size) + bias
+    return x * s**-beta
+
+
+def softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    """y = e^x / sum e^x along an axis, the largest x subtracted first."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    """y = x - log sum e^x along an axis."""
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def _over_batch(x: np.ndarray) -> Size:
+    return (0, *range(2, x.ndim))
+
+
+def _per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return values.reshape(1, -1, *[1] * (like.ndim - 2))
+
+
+def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance of each channel of (N, C, ...)."""
+    return x.mean(_over_batch(x)), x.var(_over_batch(x))
+
+
+def batch_norm(x: np.ndarray, gain: np.ndarray, shift: np.ndarray, eps: float) -> np.ndarray:
+    """y = (x - mean) / sqrt(variance + eps) gain + shift, by the batch's own statistics."""
+    mean, variance = batch_statistics(x)
+    inverse = (variance + eps) ** -0.5
+    normal = (x - _per_channel(mean, x)) * _per_channel(inverse, x)
+    return normal * _per_channel(gain, x) + _per_channel(shift, x)
+
+
+def batch_norm_transposed(
+    p: np.ndarray, x: np.ndarray, gain: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """p with respect to x, gain and shift: J^T p of `batch_norm`."""
+    mean, variance = batch_statistics(x)
+    inverse = (variance + eps) ** -0.5
+    normal = (x - _per_channel(mean, x)) * _per_channel(inverse, x)
+    dshift, dgain = p.sum(_over_batch(x)), (p * normal).sum(_over_batch(x))
+    count = x.size // x.shape[1]
+    centred = p - _per_channel(dshift / count, x) - normal * _per_channel(dgain / count, x)
+    return centred * _per_channel(gain * inverse, x), dgain, dshift

@@ -21,12 +21,14 @@ from minicnn.blocks import Add, BatchNorm, Concat, Mask, Multiply, Packed, ReLU,
 from minicnn.graph import Node
 from minicnn.kernels.cpu import ending
 from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
-from minicnn.kernels.cpu.program import Bound, Image, Place, Program, aligned
+from minicnn.kernels.cpu.program import Bound, Image, Place, Program, aligned, bit_steps
 from minicnn.kernels.cpu.running import as_image, channels_last
+from minicnn.planning.convolutions import takes_any_order
 from minicnn.planning.grouping import Group, gates, grouped
-from minicnn.planning.lowering import Context, lowering_of, merges_rows
+from minicnn.planning.lowering import Context
 from minicnn.planning.packs import Packs
 from minicnn.planning.storage import ARENA, Homes, arena_layout, image_at
+from minicnn.planning.table import lowering_of
 
 __all__ = ["Plan", "Statistics"]
 
@@ -132,9 +134,8 @@ class Plan:
         first: dict[str, int] = {}
         last: dict[str, int] = {}
         for step, item in enumerate(self.groups):
-            names = [item.name] if isinstance(item, Node) else [item.name]
             reads = item.operands if isinstance(item, Node) else item.reads(self.arrays)
-            for name in [*names, *reads]:
+            for name in [item.name, *reads]:
                 if name in self.arrays:
                     continue
                 root = self.homes.of(name).root
@@ -172,7 +173,7 @@ class Plan:
         if isinstance(item, Node) or item.head is None or item.before is not None:
             return False
         only_source = reads.count(name) == 1 and item.head.operands[0] == name
-        return only_source and merges_rows(self._context, item.head)
+        return only_source and takes_any_order(self._context, item.head)
 
     def image(self, name: str) -> Image:
         """Where a value lives."""
@@ -251,7 +252,7 @@ class Plan:
                 fields.update(self.image(other).steps("residual"))
             elif isinstance(block, Mask):
                 mode |= ending.MASK
-                fields.update(_bits(("given", node.name), block.mask.shape, "mask"))
+                fields.update(bit_steps("mask", Place(("given", node.name)), block.mask.shape))
                 fields["mask_images"] = block.mask.shape[0]
             elif isinstance(block, Stacked):
                 found = gates(block)
@@ -260,12 +261,14 @@ class Plan:
                 each = self.shapes[node.name][0] // len(modes)
                 fields["modes"] = program.constant(np.repeat(np.array(modes, np.int64), each))
                 if mask is not None:
-                    fields.update(_bits(("given", node.name), mask.shape, "mask"))
+                    fields.update(bit_steps("mask", Place(("given", node.name)), mask.shape))
                     fields["mask_images"] = mask.shape[0]
             elif isinstance(block, ReLU):
                 mode |= ending.RECTIFY
                 if node.name in self.keeping:
-                    fields.update(_bits(("bits", node.name), self.shapes[node.name], "signs"))
+                    fields.update(
+                        bit_steps("signs", Place(("bits", node.name)), self.shapes[node.name])
+                    )
         if mode:
             fields["mode"] = mode
         return fields
@@ -444,18 +447,6 @@ class _Instance:
         if statistic is not None and node.name in self.plan.keeping:
             statistics[node.name] = statistic
         self._bind({("value", node.name): y})
-
-
-def _bits(key: Hashable, shape: Shape, name: str) -> dict[str, Any]:
-    """Bits of an array (N, C, H, W) as fields of an epilogue."""
-    height, width = ([1, 1, *shape[2:]])[-2:]
-    pixel = -(-shape[1] // 8)
-    return {
-        ("mask" if name == "mask" else "signs"): Place(key),
-        f"{name}_pixel": pixel,
-        f"{name}_row": width * pixel,
-        f"{name}_image": height * width * pixel,
-    }
 
 
 def _channels_last_empty(shape: Shape) -> np.ndarray:

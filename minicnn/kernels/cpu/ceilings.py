@@ -109,9 +109,7 @@ def memory_bandwidth(threads: int, seconds: float = 0.2, size: int = 1 << 28) ->
     items = size // SHARE
     sums = np.zeros(items, np.float32)
     program = Program(threads)
-    program.step(
-        add_up, items, x=program.constant(x), share=SHARE, sums=program.constant(sums)
-    )
+    program.step(add_up, items, x=program.constant(x), share=SHARE, sums=program.constant(sums))
     return size / _least(program.bound({}), seconds)
 
 

@@ -32,9 +32,9 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu import vector
-from minicnn.kernels.notices import announce, compiling
+from minicnn.kernels.notices import compiling
 
-__all__ = ["Kernel", "announce", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel"]
+__all__ = ["Kernel", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel"]
 
 inline = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 """For functions that kernels call."""

@@ -1,4 +1,4 @@
-"""More of what vectors can do: turning blocks round, gathering, square roots.
+"""More of what vectors can do: turning blocks round, gathering, square roots, copying rows.
 
 turn      the transpose of a block of LANES x LANES numbers, in registers: log2(LANES) rounds
           of shuffles, in each of which pairs of rows exchange halves, quarters, ... (Eklundh)
@@ -26,12 +26,13 @@ from minicnn.kernels.cpu.vector import (
     load,
     load_part,
     read,
+    spread,
     store,
     vector,
     write,
 )
 
-__all__ = ["VECTOR", "copy", "gather", "load_some", "root", "turn"]
+__all__ = ["VECTOR", "clear", "copy", "copy_row", "gather", "load_some", "root", "turn"]
 
 VECTOR = 4 * LANES
 """Bytes in a register."""
@@ -107,3 +108,26 @@ def copy(source, target, count):  # type: ignore[no-untyped-def]
         store(load(source + at), target + at)
     if whole < 4 * count:
         store(load_part(source + whole, count - whole // 4), target + whole)
+
+
+@inline
+def clear(target, size):  # type: ignore[no-untyped-def]
+    """Zeros; the last vector may reach further."""
+    for at in range(0, size, VECTOR):
+        store(spread(0.0), target + at)
+
+
+@inline
+def copy_row(source, pixel, first, last, width, channels, target, step):  # type: ignore[no-untyped-def]
+    """Copy pixels first .. last - 1 of a row; there are `width`, and zeros on both sides."""
+    begin, end = min(max(0, -first), last - first), max(0, min(last, width) - first)
+    clear(target, begin * step)
+    if pixel == step == 4 * channels:
+        if end > begin:
+            copy(source + (first + begin) * pixel, target + begin * step, (end - begin) * channels)
+    else:
+        for j in range(begin, end):
+            copy(source + (first + j) * pixel, target + j * step, channels)
+    if last - first > end:
+        end = max(begin, end)
+        clear(target + end * step, (last - first - end) * step)

@@ -23,8 +23,7 @@ from minicnn.kernels.cpu.blocked import ENDING, split
 from minicnn.kernels.cpu.compiled import arguments, inline, kernel
 from minicnn.kernels.cpu.dense_lanes import gather, load_some
 from minicnn.kernels.cpu.ending import finish, mode_of
-from minicnn.kernels.cpu.filters import planar
-from minicnn.kernels.cpu.laid import Laid, pixels, workers_for
+from minicnn.kernels.cpu.laid import Laid, pixels, planar, workers_for
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.taps import Phase, conv_phases, transposed_phases
 from minicnn.kernels.cpu.vector import LANES, load, load_int, multiply_add, spread, store_int
@@ -179,14 +178,14 @@ def lay_depthwise(
         deep = split(y.channels, CHANNELS, max(8, LANES))
         rows = max(1, min(phase.size[0], NUMBERS // (phase.size[1] * min(deep, y.channels))))
         scratch_size = 24 * len(terms) // 64 * 64 + 64
+        items = x.batch * -(-phase.size[0] // rows) * -(-y.channels // deep)
         program.step(
-            sums_by_channel, x.batch * -(-phase.size[0] // rows) * -(-y.channels // deep), **x.steps("x"), height=x.height,
-            width=x.width, channels=table,
+            sums_by_channel, items, **x.steps("x"), height=x.height, width=x.width, channels=table,
             terms=program.constant(np.array(terms or [(0,) * 4], np.int64)), number=len(terms),
             filters=filters, rows=phase.size[0], columns=phase.size[1], step_row=phase.step[0],
             step_column=step, inside_first=first, inside_last=last, count=y.channels,
-            rows_an_item=rows, channels_an_item=deep, scratch=program.scratch_memory(scratch_size * program.workers),
-            scratch_size=scratch_size,
+            rows_an_item=rows, channels_an_item=deep, scratch_size=scratch_size,
+            scratch=program.scratch_memory(scratch_size * program.workers),
             ending=program.ending(y, **on_lattice(y, phase, epilogue)),
         )  # fmt: skip
 

@@ -14,15 +14,16 @@ step, in order. Sizes alone say how, never the number of threads. The second ste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from minicnn.kernels.cpu.blocked import LINE, TILE, add_to_tile, copy_panels, split
-from minicnn.kernels.cpu.compiled import inline, kernel
-from minicnn.kernels.cpu.dense_lanes import VECTOR, copy, turn
-from minicnn.kernels.cpu.laid import Laid, pixels, workers_for
+from minicnn.kernels.cpu.blocked import LINE, TILE, add_to_tile, copy_panels
+from minicnn.kernels.cpu.compiled import kernel
+from minicnn.kernels.cpu.dense_lanes import VECTOR, clear, copy_row, turn
+from minicnn.kernels.cpu.depthwise_filters import lay_depthwise_filter
+from minicnn.kernels.cpu.filter_plan import plan_filters
+from minicnn.kernels.cpu.laid import Laid, pixels, planar, workers_for
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import (
@@ -30,7 +31,6 @@ from minicnn.kernels.cpu.vector import (
     ROWS,
     load,
     load_int,
-    spread,
     store,
     store_int,
     store_part,
@@ -38,34 +38,6 @@ from minicnn.kernels.cpu.vector import (
 from minicnn.kernels.geometry import Window
 
 __all__ = ["conv_filter", "lay_conv_filter"]
-
-CACHE = 440_000  # bytes of pixels that an item holds at a time
-SUMS = 36_864  # numbers that it computes
-ITEMS = 24  # or more, so that threads have something to share
-TERMS = 128  # rows of outputs in a chunk, at most
-
-
-@inline
-def _clear(target, size):  # type: ignore[no-untyped-def]
-    """Zeros; the last vector may reach further."""
-    for at in range(0, size, VECTOR):
-        store(spread(0.0), target + at)
-
-
-@inline
-def _copy_row(source, pixel, first, last, width, channels, target, step):  # type: ignore[no-untyped-def]
-    """Copy pixels first .. last - 1 of a row; there are `width`, and zeros on both sides."""
-    begin, end = min(max(0, -first), last - first), max(0, min(last, width) - first)
-    _clear(target, begin * step)
-    if pixel == step == 4 * channels:
-        if end > begin:
-            copy(source + (first + begin) * pixel, target + begin * step, (end - begin) * channels)
-    else:
-        for j in range(begin, end):
-            copy(source + (first + j) * pixel, target + j * step, channels)
-    if last - first > end:
-        end = max(begin, end)
-        _clear(target + end * step, (last - first - end) * step)
 
 
 @kernel
@@ -125,11 +97,11 @@ def filter_sums(
                 target = xs + (n * x_lines + i) * x_line
                 if 0 <= there < height:
                     source = x + (image + n) * x_image + there * x_row
-                    _copy_row(
+                    copy_row(
                         source, x_pixel, first, first + x_columns, width, depth, target, x_step
                     )
                 else:
-                    _clear(target, x_columns * x_step)
+                    clear(target, x_columns * x_step)
             for i in range(0 if as_it_is else lines):
                 source = signal + n * p_image + i * p_row
                 target = ps + n * p_lines + i * count * p_step
@@ -195,72 +167,26 @@ def filter_totals(
                 store_part(load(corner + i * VECTOR), w + (f + i) * line + 4 * m, count)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How the work is cut: see `filter_sums`."""
-
-    channels: int
-    filters: int
-    images: int
-    band: int
-    span: int
-    parts: int
-
-
-def _item(channels: int, filters: int, taps: int) -> tuple[int, int]:
-    """Channels and filters an item: as few copies of pixels as its sums allow."""
-    choices = [
-        (split(channels, deep, LANES), split(filters, wide, COLUMNS))
-        for deep in range(LANES, channels + LANES, LANES)
-        for wide in range(COLUMNS, filters + COLUMNS, COLUMNS)
-        if deep * taps * wide <= SUMS or (deep, wide) == (LANES, COLUMNS)
-    ]
-    deep, wide = min(
-        choices,
-        key=lambda item: -(-channels // item[0]) * -(-filters // item[1]) * (item[0] + item[1]),
-    )
-    return min(deep, channels), min(wide, filters)
-
-
 def _one_row(image: Image) -> Image:
-    """All pixels of all images as one row."""
+    """All pixels of all images as one row, if they follow each other."""
+    if image.row != image.width * image.pixel or image.image != image.height * image.row:
+        return image
     width = image.batch * image.height * image.width
     return Image(image.place, 1, image.channels, 1, width, image.pixel)
-
-
-def _plan(p: Image, window: Window, channels: int, filters: int, groups: int) -> _Plan:
-    """Items whose sums and pixels stay in a core's cache; enough of them."""
-    deep, wide = _item(channels, filters, window.volume)
-    items = groups * -(-channels // deep) * -(-filters // wide)
-
-    def size(rows: int, columns: int) -> int:
-        area = 1
-        for n, s, k in zip((rows, columns), window.stride, window.extent, strict=True):
-            area *= s * (n - 1) + k
-        return 4 * (area * deep + rows * columns * wide)
-
-    span, band = p.width, p.height
-    while size(1, span) > CACHE and span > 2 * LANES:
-        span = -(-span // 2)
-    while (size(band, span) > CACHE or band > TERMS) and band > 1:
-        band = -(-band // 2)
-    chunks = p.batch * -(-p.height // band) * -(-p.width // span)
-    wanted = min(chunks, -(-ITEMS // items))
-    images = 1
-    if band == p.height and span == p.width:
-        images = max(1, min(CACHE // size(band, span), TERMS // band, p.batch // wanted))
-    chunks = -(-p.batch // images) * -(-p.height // band) * -(-p.width // span)
-    return _Plan(deep, wide, images, band, span, min(chunks, wanted))
 
 
 def lay_conv_filter(
     program: Program, p: Image, x: Image, w: Place, window: Window, groups: int
 ) -> None:
     """Add w = the filter gradient, (O, C/groups, *kernel), of p (N, O, *out) and x."""
-    if window == Window((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), window.ceil_mode):
-        p, x = _one_row(p), _one_row(x)
+    if x.channels == groups > 1:
+        lay_depthwise_filter(program, p, x, w, window)
+        return
+    if window.volume == 1 and {*window.stride} == {1} and not any(window.pads):
+        flat = _one_row(p), _one_row(x)
+        p, x = flat if flat[0].width == flat[1].width else (p, x)
     channels, filters, taps = x.channels // groups, p.channels // groups, window.volume
-    plan = _plan(p, window, channels, filters, groups)
+    plan = plan_filters(p, window, channels, filters, groups)
     x_lines, x_columns = (
         s * (n - 1) + k
         for n, s, k in zip((plan.band, plan.span), window.stride, window.extent, strict=True)
@@ -270,15 +196,9 @@ def lay_conv_filter(
     x_line = x_columns * x_step
     p_step = VECTOR if plan.filters <= LANES else LINE
     panels = -(-plan.filters // COLUMNS)
-    offsets = np.array(
-        [
-            4 * c + i * window.dilation[0] * x_line + j * window.dilation[1] * x_step
-            for c in range(plan.channels)
-            for i in range(window.kernel[0])
-            for j in range(window.kernel[1])
-        ],
-        np.int64,
-    )
+    down, across = (d * np.arange(k) for d, k in zip(window.dilation, window.kernel, strict=True))
+    places = (down * x_line)[:, None] + across * x_step  # of the taps
+    offsets = 4 * np.arange(plan.channels)[:, None, None] + places
     xs = 8 * (ROWS + 1) * plan.images * plan.band // 64 * 64 + 64
     ps = xs + (plan.images * x_lines * x_line + VECTOR) // 64 * 64 + 64
     size = ps + panels * plan.images * plan.band * plan.span * p_step
@@ -302,19 +222,6 @@ def lay_conv_filter(
         x_step=x_step, x_line=x_line, p_step=p_step, xs=xs, ps=ps,
     )  # fmt: skip
     program.step(filter_totals, items * tile_rows, **common, w=w)
-
-
-def planar(window: Window) -> Window:
-    """A window over rows of length 1 for a window over a line."""
-    if window.rank == 2:
-        return window
-    if window.rank != 1:
-        raise ValueError(f"compiled kernels know one and two spatial axes, not {window.rank}")
-    begin, end = window.pads
-    return Window(
-        (1, *window.kernel), (1, *window.stride), (0, begin, 0, end), (1, *window.dilation),
-        window.ceil_mode,
-    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)

@@ -7,15 +7,16 @@ be called from several Python threads at once: each takes a bound program of its
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from minicnn.kernels.cpu.program import SCRATCH, Bound, Program, aligned
 from minicnn.kernels.cpu.team import follow, threads
+from minicnn.kernels.geometry import Window
 
-__all__ = ["Laid", "pixels", "workers_for"]
+__all__ = ["Laid", "pixels", "planar", "workers_for"]
 
 LARGE = 1 << 26  # bytes of scratch memory that are not kept from call to call
 SMALL = 200_000  # operations that one thread does sooner than two can agree on
@@ -40,7 +41,7 @@ def _take(size: int) -> np.ndarray:
 class _Ready(Bound):
     """A bound program that takes new arrays with little ado."""
 
-    def follow(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
+    def follow(self, buffers: Mapping[str, np.ndarray]) -> None:
         for key, array in buffers.items():
             at, offsets = self._patches[key]
             self._numbers[at] = offsets + array.__array_interface__["data"][0]
@@ -80,3 +81,16 @@ class Laid:
 def pixels(x: np.ndarray) -> np.ndarray:
     """An array (N, C, *size) in channels-last order, (N, *size, C); copied only if need be."""
     return np.ascontiguousarray(np.moveaxis(x, 1, -1), np.float32)
+
+
+def planar(window: Window) -> Window:
+    """A window over rows of length 1 for a window over a line."""
+    if window.rank == 2:
+        return window
+    if window.rank != 1:
+        raise ValueError(f"compiled kernels know one and two spatial axes, not {window.rank}")
+    begin, end = window.pads
+    return Window(
+        (1, *window.kernel), (1, *window.stride), (0, begin, 0, end), (1, *window.dilation),
+        window.ceil_mode,
+    )  # fmt: skip

@@ -6,8 +6,8 @@ SGD, as torch.optim.SGD:
     v = momentum v + (1 - dampening) g
     w = w - rate (g + momentum v  if nesterov, else v)
 
-torch's first step sets v = g: what a velocity of zeros and no dampening give. Without momentum there
-is no velocity, and w = w - rate g.
+torch's first step sets v = g: what a velocity of zeros and no dampening give. Without momentum
+there is no velocity, and w = w - rate g.
 
 Adam and AdamW, as torch.optim.Adam and AdamW, at step t = 1, 2, ...:
 
@@ -155,8 +155,8 @@ def _laid_sgd(size: int, remembers: bool, nesterov: bool, workers: int) -> Laid:
 @lru_cache(maxsize=1024)
 def _laid_adam(size: int, workers: int) -> Laid:
     program = Program(workers)
-    places = [Place(name) for name in ("w", "gradient", "mean", "square")]
-    lay_adam(program, *places, size, Place("settings"))
+    w, gradient, mean, square = (Place(name) for name in ("w", "gradient", "mean", "square"))
+    lay_adam(program, w, gradient, mean, square, size, Place("settings"))
     return Laid(program)
 
 

@@ -17,7 +17,7 @@ from minicnn.kernels.cpu.compiled import Kernel
 from minicnn.kernels.cpu.ending import FIELDS
 from minicnn.kernels.cpu.team import follow, threads
 
-__all__ = ["Bound", "Image", "Place", "Program", "aligned"]
+__all__ = ["Bound", "Image", "Place", "Program", "aligned", "bit_steps"]
 
 ARGUMENTS, SCRATCH = "arguments", "scratch"  # the keys of a program's own buffers
 
@@ -85,6 +85,21 @@ class Image:
             f"{name}_row": 4 * self.row,
             f"{name}_pixel": 4 * self.pixel,
         }
+
+
+def bit_steps(name: str, place: Place, shape: Sequence[int]) -> dict[str, Any]:
+    """Bits of an array (N, C, ...) as an epilogue's fields: name, name_image, name_row, name_pixel.
+
+    They stand as in `Packed`: channels last, each pixel beginning at a byte.
+    """
+    height, width = ([1, 1, *shape[2:]])[-2:]
+    pixel = -(-shape[1] // 8)
+    return {
+        name: place,
+        f"{name}_image": height * width * pixel,
+        f"{name}_row": width * pixel,
+        f"{name}_pixel": pixel,
+    }
 
 
 def aligned(size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 from typing import Any
 
@@ -88,6 +89,11 @@ def _pause(typingctx: Any) -> Any:
     return types.void(), generate
 
 
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+
+
 def _walk(worker, steps, count, counters):  # type: ignore[no-untyped-def]
     """One thread's way through the list; `steps` holds kernel, items, block for each step."""
     for step in range(count):
@@ -100,8 +106,12 @@ def _walk(worker, steps, count, counters):  # type: ignore[no-untyped-def]
             compiled.call_kernel(kernel, worker, item, block)
             vector.fetch_add(finished, 1)
             item = vector.fetch_add(taken, 1)
+        patience = 20_000
         while _finished(finished) < items:
             _pause()
+            patience -= 1
+            if patience <= 0:  # a thread at work has lost its core: let it have this one
+                _give_way()
 
 
 _walk_compiled = numba.njit(nogil=True, error_model="numpy")(_walk)
