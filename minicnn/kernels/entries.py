@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from minicnn.kernels import reference, study
-from minicnn.kernels.cpu.convolution import DIRECT, WINOGRAD_2, WINOGRAD_4
+from minicnn.kernels.cpu.convolution import DEPTHWISE, DIRECT, WINOGRAD_2, WINOGRAD_4
+from minicnn.kernels.cpu.filters import conv_filter
 from minicnn.kernels.cpu.running import convolver, transposer
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import Entry
@@ -18,6 +19,10 @@ __all__ = ["built_in"]
 
 def _planes(problem: Convolution) -> str:
     return "" if len(problem.size) == 2 else "needs two spatial axes"
+
+
+def _compiled(problem: Convolution) -> str:
+    return "computes in float32 only" if problem.dtype != "float32" else _planes(problem)
 
 
 def _unfolding(problem: Convolution) -> float:
@@ -31,12 +36,17 @@ def built_in() -> Iterable[Entry]:
     for method, about in (
         (DIRECT, "tap by tap through a table of addresses; any geometry"),
         (WINOGRAD_2, "F(2x2,3x3): 4/9 of the multiplications"),
+        (DEPTHWISE, "as many groups as channels: vectors along channels"),
         (WINOGRAD_4, "F(4x4,3x3): 1/4 of the multiplications, ten times the rounding error"),
     ):
         for block, make in (("conv2d", convolver), ("conv_transpose2d", transposer)):
             yield Entry(
                 block, method.name, make(method), method.why_not, method.cost, "cpu", method, about
             )
+    yield Entry(
+        "conv_filter2d", "products", conv_filter, _compiled, lambda problem: problem.flops / 3e11,
+        about="pixels as inner index, channels by filters as tile; any geometry",
+    )  # fmt: skip
     im2col = "unfolds the image into columns, one NumPy product: the reference"
     yield Entry("conv2d", "im2col", reference.conv, cost=_unfolding, about=im2col)
     yield Entry(

@@ -44,9 +44,9 @@ def _is_planned(context: Context, node: Node) -> bool:
 
 
 def _ends(context: Context, node: Node) -> bool:
-    """Bits are stored by whole bytes, which groups of channels must not share."""
-    problem = _problem(context, node)
-    return problem.groups == 1 or problem.columns % 8 == 0
+    """Whether the kernel chosen can finish its results."""
+    entry, _ = _chosen(context, node)
+    return entry.method is not None and bool(entry.method.finishes(_problem(context, node)))
 
 
 def takes_any_order(context: Context, node: Node) -> bool:

@@ -16,7 +16,9 @@ import numpy as np
 
 from minicnn.kernels.cpu import direct as direct_kernels
 from minicnn.kernels.cpu import winograd as winograd_kernels
+from minicnn.kernels.cpu import depthwise as depthwise_kernels
 from minicnn.kernels.cpu.copying import lay_relaid, lay_unfolded
+from minicnn.kernels.cpu.depthwise import on_lattice
 from minicnn.kernels.cpu.packing import panels, winograd_panels
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.program import Image, Place, Program
@@ -24,7 +26,7 @@ from minicnn.kernels.cpu.taps import Phase, conv_phases, joined_phases, transpos
 from minicnn.kernels.cpu.vector import LANES, ROWS
 from minicnn.kernels.problems import Convolution
 
-__all__ = ["DIRECT", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Direct", "Method", "Winograd"]
+__all__ = ["DEPTHWISE", "DIRECT", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Method"]
 
 FLOPS = 5e11  # nominal floating-point operations a second, both cores
 MEMORY = 3e10  # nominal bytes a second from memory
@@ -63,6 +65,10 @@ class Method(ABC):
     def merges(self, problem: Convolution) -> bool:
         """Whether it takes images with their axes in any order."""
         return False
+
+    def finishes(self, problem: Convolution) -> bool:
+        """Whether its epilogue can write bits, whose bytes groups of channels must not share."""
+        return problem.groups == 1 or problem.columns % 8 == 0
 
     @abstractmethod
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
@@ -249,25 +255,12 @@ class Direct(Method):
             panels_an_item=panels_an_item,
             scratch=program.scratch_memory(taken + size * program.workers) + taken,
             scratch_size=size,
-            ending=program.ending(y, **_on_lattice(y, phase, epilogue)),
+            ending=program.ending(y, **on_lattice(y, phase, epilogue)),
         )
 
 
 def _zeros(count: int) -> np.ndarray:
     return np.zeros(up(count, LANES), np.float32)
-
-
-def _on_lattice(y: Image, phase: Phase, epilogue: dict[str, Any]) -> dict[str, Any]:
-    """An epilogue's fields for the pixels of a phase: shifted to its origin, spaced."""
-    fields = {**y.steps("y"), **epilogue}
-    (top, left), (down, across) = phase.origin, phase.spacing
-    for name in ("y", "residual", "mask", "signs"):
-        place = fields.get(name)
-        if isinstance(place, Place):
-            row, pixel = fields[f"{name}_row"], fields[f"{name}_pixel"]
-            fields[name] = place + (top * row + left * pixel)
-            fields[f"{name}_row"], fields[f"{name}_pixel"] = down * row, across * pixel
-    return fields
 
 
 def _shares(tiles: int, count: int, panel: int, others: int) -> tuple[int, int]:
@@ -402,7 +395,42 @@ def _tiles_a_block(e: int, depth: int, columns: int, tiles: int) -> int:
     return 0 if tiles < 2 * block else block
 
 
-DIRECT, WINOGRAD_2, WINOGRAD_4 = Direct(), Winograd(2), Winograd(4)
+class Depthwise(Method):
+    """As many groups as channels: vectors along channels, taps one by one."""
 
-METHODS: dict[str, Method] = {method.name: method for method in (DIRECT, WINOGRAD_2, WINOGRAD_4)}
+    name = "depthwise"
+
+    def why_not(self, problem: Convolution) -> str:
+        if reason := _float_planes(problem):
+            return reason
+        return "" if problem.groups == problem.channels else "needs as many groups as channels"
+
+    def cost(self, problem: Convolution) -> float:
+        return problem.flops / (FLOPS / 4) + problem.bytes / CACHE
+
+    def finishes(self, problem: Convolution) -> bool:
+        return True
+
+    def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
+        return [depthwise_kernels.packed(w, problem.channels, problem.transposed)]
+
+    def lay(
+        self,
+        program: Program,
+        problem: Convolution,
+        x: Image,
+        y: Image,
+        packed: list[Place],
+        **epilogue: Any,
+    ) -> None:
+        depthwise_kernels.lay_depthwise(
+            program, x, packed[0], y, problem.window, problem.transposed, **epilogue
+        )
+
+
+DIRECT, WINOGRAD_2, WINOGRAD_4, DEPTHWISE = Direct(), Winograd(2), Winograd(4), Depthwise()
+
+METHODS: dict[str, Method] = {
+    method.name: method for method in (DIRECT, WINOGRAD_2, WINOGRAD_4, DEPTHWISE)
+}
 """By name."""

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.kernels.cpu.compiled import arguments, kernel
+from minicnn.kernels.cpu.dense_lanes import load_some
 from minicnn.kernels.cpu.direct import ENDING
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.program import Image, Place, Program
-from minicnn.kernels.cpu.vector import LANES, load_one, load_part, store_one
+from minicnn.kernels.cpu.vector import LANES, load_one, store_one
 
 __all__ = ["lay_finished", "lay_relaid", "lay_unfolded"]
 
@@ -33,7 +34,7 @@ def finished(
             source = x + image * x_image + row * x_row + column * x_pixel
             for channel in range(0, channels, LANES):
                 count = min(LANES, channels - channel)
-                value = load_part(source + 4 * channel, count)
+                value = load_some(source + 4 * channel, count)
                 finish(value, end, mode, image, row, column, channel, count)
 
 
@@ -68,7 +69,7 @@ def unfolded(
         at = source + column // across * x_pixel + 4 * channels * (column % across)
         for channel in range(0, channels, LANES):
             count = min(LANES, channels - channel)
-            value = load_part(at + 4 * channel, count)
+            value = load_some(at + 4 * channel, count)
             finish(value, end, mode, image, row, column, channel, count)
 
 

@@ -15,13 +15,13 @@ Bits are stored a pixel at a time, ceil(channels / 8) bytes each, lowest bit fir
 from __future__ import annotations
 
 from minicnn.kernels.cpu.compiled import inline
+from minicnn.kernels.cpu.dense_lanes import load_some
 from minicnn.kernels.cpu.vector import (
     LANES,
     choose,
     greater,
     load_byte,
     load_int,
-    load_part,
     pack,
     spread,
     store_byte,
@@ -90,14 +90,14 @@ def finish(value, end, mode, image, row, column, channel, count):  # type: ignor
     """
     offset = 4 * channel
     if end[BIAS] != 0:
-        value = value + load_part(end[BIAS] + offset, count)
+        value = value + load_some(end[BIAS] + offset, count)
     if end[SCALE] != 0:
-        value = value * load_part(end[SCALE] + offset, count)
+        value = value * load_some(end[SCALE] + offset, count)
         if end[SHIFT] != 0:
-            value = value + load_part(end[SHIFT] + offset, count)
+            value = value + load_some(end[SHIFT] + offset, count)
     if end[RESIDUAL] != 0:
         at = image * end[RESIDUAL_IMAGE] + row * end[RESIDUAL_ROW] + column * end[RESIDUAL_PIXEL]
-        value = value + load_part(end[RESIDUAL] + at + offset, count)
+        value = value + load_some(end[RESIDUAL] + at + offset, count)
     zero = spread(0.0)
     if mode & MASK:
         at = (image % end[MASK_IMAGES]) * end[MASK_IMAGE]
