@@ -2,7 +2,7 @@
 
     minicnn bench conv2d --shapes 1,64,56,56,64,3 --kernel-file examples/own_kernel.py
 
-The table shows its speed and whether its answers are right. As it stands it is some twenty times
+The table shows its speed and whether its answers are right. As it stands it is some thirty times
 faster than the seven loops of `naive`, since the inner loop runs over filters, which lie side by
 side in memory: the compiler makes vectors of it. How near can you bring it to `direct`?
 

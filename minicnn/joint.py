@@ -45,7 +45,7 @@ class Joint:
 
     def __call__(self, call: Call, wrt: int) -> Callable[[Any], Any]:
         entries = [rule.entry(call) for rule in self.rules]
-        plain = not any(rule.is_ablation for rule in self.rules)
+        plain = not any(rule.ablates(call) for rule in self.rules)
         if plain and all(_same(entry, entries[0]) for entry in entries):
             return self.rules[0](call, wrt)
         own = batched(call, self.each, self.parameters)

@@ -107,7 +107,7 @@ def test_a_sample_of_places_holds_what_the_whole_reference_does(block, groups, m
     monkeypatch.setattr(cases, "SAMPLE", 1e4)
     where, some = Case(block, asked, batch=3).expected
     np.testing.assert_allclose(whole[where], some, atol=1e-12)
-    assert 0 < some.size
+    assert some.size > 0
 
 
 def test_images_lie_channels_last_and_seeds_repeat():
@@ -241,7 +241,7 @@ KERNELS = [Entry("conv2d", "fine", right), wrong, empty, failing, short]
     assert "WRONG" in lines["wrong"]
     assert "nan WRONG" in lines["empty"]
     assert lines["failing"].endswith("failed")
-    assert "failing: failed: IndexError: too far (mine.py, line 13)" in output
+    assert "failing: failed: IndexError: too far (mine.py, line 14)" in output
     assert "short: failed: ShapeError: gave (1, 3, 6, 7) where an array of shape" in output
     written = json.loads(Path("a.json").read_text())
     assert [line["kernel"] for line in written["measurements"]] == [
@@ -307,7 +307,7 @@ def test_bench_prints_and_writes_what_it_measured(block, typed, ceilings):
         lines = [line for line in found["measurements"] if line["problem"] == name]
         assert sum(line["default"] for line in lines) == 1
     if block != "conv_filter2d":
-        assert {line["kernel"] for line in found["left_out"]} == {"winograd2", "winograd4"}
+        assert {"winograd2", "winograd4"} <= {line["kernel"] for line in found["left_out"]}
         assert "winograd2, winograd4: needs 3x3 filters" in output
 
 

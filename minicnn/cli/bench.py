@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from minicnn import figures
 from minicnn.blocks import Conv, ConvTranspose
@@ -39,9 +40,9 @@ HEADER = (
 )  # fmt: skip
 RIGHT = (2, 3, 4, 6, 7, 8, 9)
 NOTE = """
-* serves by default. GFLOP/s and MB count what the definition needs, for every kernel alike. Winograd
-does fewer multiplications, so it may pass 100 %; so may small problems, which stay in the caches.
-error: max|y - reference| / max|reference|, in float64. compile s: what the first call took longer.
+* serves by default. GFLOP/s and MB count what the definition needs, for every kernel alike:
+Winograd multiplies less and may pass 100 %; so may small problems, which stay in the caches.
+error: max|y - reference| / max|reference| in float64. compile s: what the first call took longer.
 pack ms: for the filters, once a network; 0 where every run does it anew."""
 
 
@@ -82,8 +83,8 @@ def command(
     todo = _distinct(shapes or ["1,64,56,56,64,3"], batch)
     for picture in filter(None, (figure, bars)):
         figures.check_format(picture)
-    for path in filter(None, (out, figure, bars)):
-        check_writable(path)
+    for file in filter(None, (out, figure, bars)):
+        check_writable(file)
     number = context.with_resource(_threads(threads))
     about = machine()
     bench = Bench(
@@ -172,11 +173,10 @@ def _measured(bench: Bench, todo: Sequence[Shape]) -> bool:
     """Measure shape by shape and print each table; False if the user interrupted it."""
     console = Console(stderr=True)
     for i, shape in enumerate(todo, start=1):
-        where = f"{i} of {len(todo)}: {shape.of(bench.block)}"
-        complete = True
+        where, complete = f"{i} of {len(todo)}: {shape.of(bench.block)}", True
         with console.status(where, spinner="line") as status:
             try:
-                bench.run(shape, lambda name, where=where: status.update(f"{where}: {name}"))
+                bench.run(shape, _teller(status, where))
             except KeyboardInterrupt:
                 complete = False
         print(_shown(bench, bench.runs[-1]))
@@ -184,6 +184,11 @@ def _measured(bench: Bench, todo: Sequence[Shape]) -> bool:
             print("\nInterrupted: this is what was measured.")
             return False
     return True
+
+
+def _teller(status: Status, where: str) -> Callable[[str], None]:
+    """Shows which kernel is being measured."""
+    return lambda name: status.update(f"{where}: {name}")
 
 
 def _head(bench: Bench, cpu: str, vectors: str, threads: int) -> str:

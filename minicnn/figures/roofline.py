@@ -28,12 +28,12 @@ __all__ = ["bars_figure", "roofline_figure"]
 
 ROOF, GUIDE, UNDER = "#333333", "#c8c8c8", "#f3f5f8"
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}  # behind words
-KNOWN = ("direct", "winograd4", "winograd2", "im2col", "fft", "naive")
+KNOWN = ("direct", "winograd4", "winograd2", "im2col", "fft", "naive", "depthwise", "products")
 COLOURS = (  # after Okabe and Ito: told apart also by people who see few colours
-    "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#8a8a8a", "#56b4e9", "#7b3294",
-    "#a6761d",
+    "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#8a8a8a", "#7b3294", "#a6761d",
+    "#56b4e9", "#b5a800", "#00a6a6",
 )  # fmt: skip
-MARKERS = "osD^vXPh*"
+MARKERS = "osD^vXhpP*<"
 A_ROW = 6  # shapes in a row of bars
 LETTER = 0.066  # inches that a letter of 8 points is wide, about
 
@@ -236,7 +236,9 @@ def bars_figure(measurements: Sequence[Measurement], peak: float, bandwidth: flo
     bar = 1 / (len(styles) + 1)
     width = max(6.5, 1.0 + across * max(1.3, 0.24 * (len(styles) + 1)))
     figure = Figure(figsize=(width, 0.7 + 2.9 * len(rows)), layout="constrained")
-    figure.suptitle(f"{_title(measurements)}: speed by the operations of the definition", fontsize=11)
+    figure.suptitle(
+        f"{_title(measurements)}: speed by the operations of the definition", fontsize=11
+    )
     axes = figure.subplots(len(rows), 1, squeeze=False, sharey=True)[:, 0]
     top = 1.22 * max(peak, *(found.flops_per_second for found in measurements)) / 1e9
     for axis, row in zip(axes, rows, strict=True):

@@ -87,15 +87,16 @@ class Case:
             n, c, *size = shape
             return np.moveaxis(rng.standard_normal((n, *size, c), np.float32), -1, 1)
 
+        found: list[np.ndarray]
         if self.block == "conv_filter2d":
-            found = (image(self._signal), image(self._image))
+            found = [image(self._signal), image(self._image)]
         else:
             w = rng.standard_normal(self._filters, np.float32)
             if self.block == "conv2d":
                 b = rng.standard_normal(self.problem.filters, np.float32)
-                found = (image(self._image), w, b)
+                found = [image(self._image), w, b]
             else:
-                found = (image(self._signal), w)
+                found = [image(self._signal), w]
         return tuple(array.astype(self.problem.dtype, copy=False) for array in found)
 
     @property
@@ -149,7 +150,7 @@ class Case:
         images = rng.integers(self.batch, size=count)
         rows, across = rng.integers(height, size=count), rng.integers(width, size=count)
         rows[:4], across[:4] = (0, 0, height - 1, height - 1), (0, width - 1, 0, width - 1)
-        values = np.zeros((count, problem.groups, columns))
+        sums = np.zeros((count, problem.groups, columns))
         w = w.astype(np.float64).reshape(problem.groups, problem.filters // problem.groups, -1,
                                          *window.kernel)  # (G, O/G, C/G, *kernel)  # fmt: skip
         for u in range(window.kernel[0]):
@@ -159,8 +160,8 @@ class Case:
                 pixels = source[images, :, i, j] * (above & beside)[:, None]
                 pixels = pixels.astype(np.float64).reshape(count, problem.groups, depth)
                 how = "ngo,goc->ngc" if problem.transposed else "ngc,goc->ngo"
-                values += np.einsum(how, pixels, w[..., u, v], optimize=True)
-        values = values.reshape(count, -1)
+                sums += np.einsum(how, pixels, w[..., u, v], optimize=True)
+        values = sums.reshape(count, -1)
         if not problem.transposed:
             values += self.operands[2]
         return (images, slice(None), rows, across), values

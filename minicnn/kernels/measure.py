@@ -7,9 +7,9 @@ A kernel with a `method` is timed as it serves planned networks: filters packed 
 time is reported apart), its program bound to memory once, run many times. Others are timed by
 calling `entry.run`. The first call is not among the times: it compiles, or reads code from disk.
 
-Operations and bytes are those of the definition, for every kernel alike, so that their speeds can be
-compared: F multiplications and additions, and B bytes of images, filters and results, each read or
-written once. At best a machine reaches
+Operations and bytes are those of the definition, for every kernel alike, so that speeds compare: F
+multiplications and additions, and B bytes of images, filters and results, each read or written
+once. At best a machine reaches
 
     attainable = min(peak, bandwidth F / B)   FLOP/s
 
@@ -21,7 +21,7 @@ to the next.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -125,6 +125,7 @@ def roof(measurement: Measurement, peak: float, bandwidth: float) -> Roof:
     Parameters
     ----------
     measurement : Measurement
+        What a kernel did.
     peak : float
         FLOP/s, see `cpu.ceilings.arithmetic_peak`.
     bandwidth : float
@@ -160,7 +161,9 @@ def measure(
     Parameters
     ----------
     entry : Entry
+        The kernel.
     problem : Convolution
+        What it is to compute.
     batch : int
         Number of images.
     seconds : float
@@ -224,8 +227,10 @@ def _bound(entry: Entry, case: Case, packed: list[np.ndarray]) -> Callable[[], n
     x, _, *bias = case.operands
     y = empty(case.shape)
     keys = [f"filters {i}" for i in range(len(packed))]
-    buffers = {"x": x, "y": y, **dict(zip(keys, packed, strict=True)), **{"b": b for b in bias}}
-    ending = {"bias": Place("b")} if bias else {}
+    buffers: dict[Hashable, np.ndarray] = {"x": x, "y": y, **dict(zip(keys, packed, strict=True))}
+    ending = {}
+    if bias:
+        buffers["b"], ending["bias"] = bias[0], Place("b")
     program = Program()
     source, target = as_image("x", x.shape, x.strides), Image.whole("y", case.shape)
     entry.method.lay(program, case.problem, source, target, [Place(key) for key in keys], **ending)
@@ -238,9 +243,10 @@ def _bound(entry: Entry, case: Case, packed: list[np.ndarray]) -> Callable[[], n
     return run
 
 
-def _times(run: Run, seconds: float) -> list[float]:
+def _times(run: Callable[[], np.ndarray], seconds: float) -> list[float]:
     """Seconds of each run, one or more, until so much time has passed."""
-    begun, times = time.perf_counter(), []
+    times: list[float] = []
+    begun = time.perf_counter()
     while not times or time.perf_counter() < begun + seconds:
         before = time.perf_counter()
         run()

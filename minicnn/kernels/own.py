@@ -42,7 +42,8 @@ def load_kernels(path: str | os.PathLike[str], block: str) -> list[Entry]:
         raise InputError(f"The kernel file {path} {what}. Give one that says {FORM}.")
     name = f"minicnn_kernels_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # of a .py file there is one
+    assert spec is not None  # of a .py file there is one
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

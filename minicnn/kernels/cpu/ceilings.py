@@ -116,7 +116,8 @@ def memory_bandwidth(threads: int, seconds: float = 0.2, size: int = 1 << 28) ->
 def _least(bound: Bound, seconds: float) -> float:
     """Of runs for about this long, three or more, the shortest; the first is not timed."""
     bound.run()
-    begun, found = time.perf_counter(), []
+    begun = time.perf_counter()
+    found: list[float] = []
     while len(found) < 3 or time.perf_counter() < begun + seconds:
         before = time.perf_counter()
         bound.run()
