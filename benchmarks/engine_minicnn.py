@@ -15,7 +15,7 @@ from peer_works import CODES_AT, Task
 from specs import Layer, Spec
 
 import minicnn
-from minicnn import Tensor, rules, seeds
+from minicnn import Tensor, kernels, rules, seeds
 from minicnn import functional as F
 
 __all__ = ["MiniCNN"]
@@ -86,9 +86,9 @@ class MiniCNN:
             loss = F.cross_entropy(_scores(spec, {**weights, **learned}, x), labels)
             loss.backward()
             for name, tensor in learned.items():
-                velocity[name] *= MOMENTUM
-                velocity[name] += tensor.grad.data
-                tensor.data -= RATE * velocity[name]
+                kernels.sgd(
+                    tensor.data, tensor.grad.data, velocity[name], rate=RATE, momentum=MOMENTUM
+                )
             return {"loss": loss, **{name: tensor.grad for name, tensor in learned.items()}}
 
         return call

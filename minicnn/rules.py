@@ -164,7 +164,9 @@ class Rule:
 
     def ablates(self, call: Call) -> bool:
         """Whether it replaces what a call kept by random bits."""
-        return any(self._randomises(call, statistic, layers) for statistic, _, layers in self._random)
+        return any(
+            self._randomises(call, statistic, layers) for statistic, _, layers in self._random
+        )
 
     def entry(self, call: Call) -> StandIn | None:
         """The stand-in for a call, if the table names it."""

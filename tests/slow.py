@@ -192,6 +192,19 @@ def lrn(x, size, alpha, beta, bias):
     return y
 
 
+def lrn_transposed(p, x, size, alpha, beta, bias):
+    """Sum over outputs i of p_i dy_i/dx_c, by the quotient rule."""
+    q = np.zeros(p.shape)
+    for n, i, *at in box(*x.shape):
+        first = max(0, i - math.floor((size - 1) / 2))
+        last = min(x.shape[1] - 1, i + math.ceil((size - 1) / 2))
+        s = bias + alpha / size * sum(x[(n, j, *at)] ** 2 for j in range(first, last + 1))
+        for c in range(first, last + 1):
+            slope = -beta * s ** (-beta - 1) * 2 * alpha / size * x[(n, c, *at)] * x[(n, i, *at)]
+            q[(n, c, *at)] += p[(n, i, *at)] * (slope + (s**-beta if c == i else 0))
+    return q
+
+
 def batch_norm(x, g, b, mean, var, *, eps):
     y = np.zeros(x.shape)
     for i in box(*x.shape):

@@ -214,6 +214,9 @@ case(blocks.CrossEntropy(LABELS), (normal(3, 4),), entropy, curved=[0])
 for size in (1, 2, 3, 4, 5, 9):
     lrn = partial(slow.lrn, size=size, alpha=0.7, beta=0.6, bias=1.5)
     case(blocks.LRN(size, 0.7, 0.6, 1.5), (normal(2, 5, 2, 3),), lrn, f"size {size}", [0])
+    back = blocks.LRNTransposed(size, 0.7, 0.6, 1.5)
+    definition = partial(slow.lrn_transposed, size=size, alpha=0.7, beta=0.6, bias=1.5)
+    case(back, (normal(2, 5, 2, 3), normal(2, 5, 2, 3)), definition, f"size {size}", [1])
 for pair in [(0, 0), (1, 2), (2, 0), (7, 7)]:
     block = blocks.ChannelSum(*pair)
     case(block, (normal(2, 5, 2),), lambda x, p=pair: slow.channel_sum(x, *p), f"{pair}")

@@ -123,7 +123,9 @@ def test_reversed_networks_agree_with_their_blocks(net, x, code):
     expected = drawn.record(p, timed=True).output
     planned = tape.backward(p, code, "scores")
     np.testing.assert_allclose(planned, expected, atol=1e-5 * abs(expected).max())
-    np.testing.assert_array_equal(planned, tape.backward(p, code, "scores"))  # drawn once, run again
+    np.testing.assert_array_equal(
+        planned, tape.backward(p, code, "scores")
+    )  # drawn once, run again
     np.testing.assert_array_equal(planned, drawn(p))
 
 
@@ -169,7 +171,11 @@ def test_values_that_live_at_once_never_share_memory(drawn):
         assert offsets[one] % 64 == 0
         assert offsets[one] + sizes[one] <= end
         for other in sizes:
-            if one < other and lives[one][0] <= lives[other][1] and lives[other][0] <= lives[one][1]:
+            if (
+                one < other
+                and lives[one][0] <= lives[other][1]
+                and lives[other][0] <= lives[one][1]
+            ):
                 apart = offsets[one] + sizes[one] <= offsets[other]
                 assert apart or offsets[other] + sizes[other] <= offsets[one]
     assert end <= sum(-(-size // 64) * 64 for size in sizes.values())
@@ -199,7 +205,10 @@ def test_an_image_gives_the_same_bits_alone_and_in_a_batch(net, x):
 
 def test_threads_may_share_a_network(net, x):
     expected = [net(factor * x) for factor in range(4)]
-    tapes = [net.record(factor * x).backward(np.ones((2, 10), np.float32), at="scores") for factor in range(4)]
+    tapes = [
+        net.record(factor * x).backward(np.ones((2, 10), np.float32), at="scores")
+        for factor in range(4)
+    ]
     wrong = []
 
     def work(factor):

@@ -18,7 +18,14 @@ from minicnn.blocks.base import OUTPUT, Block, Identity, Kept, Operand, Piece, S
 from minicnn.blocks.conv import Conv, ConvFilter, ConvTranspose
 from minicnn.blocks.linear import Linear, MatMul
 from minicnn.blocks.loss import CrossEntropy, LogSoftmax, Softmax
-from minicnn.blocks.norm import LRN, BatchNorm, BatchNormTraining, ChannelSum, Normalise
+from minicnn.blocks.norm import (
+    LRN,
+    BatchNorm,
+    BatchNormTraining,
+    ChannelSum,
+    LRNTransposed,
+    Normalise,
+)
 from minicnn.blocks.operators import Expression
 from minicnn.blocks.pool import AveragePool, AverageUnpool, Gather, MaxPool, Unpool, UnpoolCenter
 from minicnn.blocks.reduce import Mean, Sum
@@ -52,6 +59,7 @@ from minicnn.kernels import Packed, Window
 
 __all__ = [
     "LRN",
+    "LRNTransposed",
     "OUTPUT",
     "Add",
     "AveragePool",

@@ -22,7 +22,7 @@ from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.errors import InputError, ShapeError
 
-__all__ = ["LRN", "BatchNorm", "BatchNormTraining", "ChannelSum", "Normalise"]
+__all__ = ["LRN", "BatchNorm", "BatchNormTraining", "ChannelSum", "LRNTransposed", "Normalise"]
 
 
 @dataclass(frozen=True)
@@ -60,30 +60,61 @@ class LRN(Block):
         return kernels.lrn(x, self.size, self.alpha, self.beta, self.bias), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        before, after = self._window
-        back = ChannelSum(after, before)
-
-        def pull(p: Any) -> Any:
-            x = kept[0]
-            s = self._scale(x)
-            shared = back(p * (x * s ** (-self.beta - 1)))
-            return p * s**-self.beta - shared * (x * (2 * self.alpha / self.size * self.beta))
-
-        return pull
-
-    def _scale(self, x: Any) -> Any:
-        """S = bias + alpha/size sum x^2, for arrays and tensors alike."""
-        return ChannelSum(*self._window)(x * x) * (self.alpha / self.size) + self.bias
-
-    @property
-    def _window(self) -> tuple[int, int]:
-        return (self.size - 1) // 2, self.size // 2
+        back = LRNTransposed(self.size, self.alpha, self.beta, self.bias)
+        return lambda p: back(p, kept[0])
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (0,)
 
     def flops(self, *shapes: Shape) -> int:
         return int(np.prod(shapes[0])) * (self.size + 4)
+
+
+@dataclass(frozen=True)
+class LRNTransposed(Block):
+    """LRN's transpose as a block: operands p, and the x that LRN was called on.
+
+    y = p s^-beta - k x W^T(p x s^(-beta-1)) with k = 2 alpha beta/size, W the window sum and s as
+    in LRN. Linear in p; its own transposes, for a top signal q and with t = s^(-beta-1):
+
+        p:  q s^-beta - k x t W(q x)
+        x:  -k (x W^T(p q t) + q W^T(p x t) + p t W(q x)) + k' x W^T(p x t/s W(q x)),
+            k' = 2 alpha/size (beta + 1) k
+    """
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    bias: float = 1.0
+    operand_names = ("signal", "input")
+
+    def forward(self, p: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return kernels.lrn_transposed(p, x, self.size, self.alpha, self.beta, self.bias), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        before, after = (self.size - 1) // 2, self.size // 2
+        along, across = ChannelSum(before, after), ChannelSum(after, before)  # W and W^T
+        share = 2 * self.alpha / self.size
+        k = share * self.beta
+
+        def pull(q: Any) -> Any:
+            x = kept[1]
+            s = along(x * x) * (self.alpha / self.size) + self.bias
+            t = s ** (-self.beta - 1)
+            if wrt == 0:
+                return q * s**-self.beta - x * t * along(q * x) * k
+            p = kept[0]
+            both = x * across(p * q * t) + q * across(p * x * t) + p * t * along(q * x)
+            far = x * across(p * x * (t / s) * along(q * x))
+            return far * (share * (self.beta + 1) * k) - both * k
+
+        return pull
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (1,) if wrt == 0 else (0, 1)
+
+    def flops(self, *shapes: Shape) -> int:
+        return 2 * int(np.prod(shapes[0])) * (self.size + 4)
 
 
 def _per_channel(values: Any, like: Shape) -> Any:
@@ -186,7 +217,7 @@ class BatchNormTraining(Block):
     """Batch norm by the batch's own statistics; operands input, scale, bias.
 
     y = h g + b with h = Normalise(x). Transposed: Normalise's transpose of p g; sum of p h; sum of
-    p. On arrays one kernel gives the first two; the second is remembered until it is asked for.
+    p. On arrays one kernel gives all three, and they are remembered until they are asked for.
     """
 
     eps: float = 1e-5
@@ -202,17 +233,17 @@ class BatchNormTraining(Block):
         normal = Normalise(rest, self.eps)
 
         def pull(p: Any) -> Any:
-            if wrt == 2:
+            if wrt == 2 and (kept.memo is None or kept.memo[0] is not p):
                 return p.sum(axis=rest)
             if isinstance(p, np.ndarray):
-                return self._both(kept, p)[wrt]
+                return self._all(kept, p)[wrt]
             if wrt == 0:
                 return normal.transposed(kept)(p * _per_channel(kept[1], like))
             return (p * normal(kept[0])).sum(axis=rest)
 
         return pull
 
-    def _both(self, kept: Kept, p: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _all(self, kept: Kept, p: np.ndarray) -> tuple[np.ndarray, ...]:
         if kept.memo is None or kept.memo[0] is not p:
             kept.memo = (p, kernels.batch_norm_transposed(p, kept[0], kept[1], self.eps))
         found: tuple[np.ndarray, ...] = kept.memo[1]

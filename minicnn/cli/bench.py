@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
+from rich.text import Text
 
 from minicnn import figures
 from minicnn.blocks import Conv, ConvTranspose
@@ -171,24 +172,26 @@ def _threads(number: int | None) -> Iterator[int]:
 
 def _measured(bench: Bench, todo: Sequence[Shape]) -> bool:
     """Measure shape by shape and print each table; False if the user interrupted it."""
-    console = Console(stderr=True)
-    for i, shape in enumerate(todo, start=1):
-        where, complete = f"{i} of {len(todo)}: {shape.of(bench.block)}", True
-        with console.status(where, spinner="line") as status:
-            try:
-                bench.run(shape, _teller(status, where))
-            except KeyboardInterrupt:
-                complete = False
-        print(_shown(bench, bench.runs[-1]))
-        if not complete:
-            print("\nInterrupted: this is what was measured.")
-            return False
+    console, shown = Console(stderr=True), 0
+    try:
+        for i, shape in enumerate(todo, start=1):
+            where = f"{i} of {len(todo)}: {shape.of(bench.block)}"
+            # refreshed by ourselves: a thread that turns a wheel would be measured too
+            with Live(Text(where), console=console, auto_refresh=False, transient=True) as line:
+                bench.run(shape, _teller(line, where))
+            shown = len(bench.runs)
+            print(_shown(bench, bench.runs[-1]))
+    except KeyboardInterrupt:
+        for run in bench.runs[shown:]:
+            print(_shown(bench, run))
+        print("\nInterrupted: this is what was measured.")
+        return False
     return True
 
 
-def _teller(status: Status, where: str) -> Callable[[str], None]:
+def _teller(line: Live, where: str) -> Callable[[str], None]:
     """Shows which kernel is being measured."""
-    return lambda name: status.update(f"{where}: {name}")
+    return lambda name: line.update(Text(f"{where}: {name}"), refresh=True)
 
 
 def _head(bench: Bench, cpu: str, vectors: str, threads: int) -> str:

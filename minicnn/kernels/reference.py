@@ -221,6 +221,16 @@ def lrn(x: np.ndarray, size: int, alpha: float, beta: float, bias: float) -> np.
     return x * s**-beta
 
 
+def lrn_transposed(
+    p: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, bias: float
+) -> np.ndarray:
+    """p s^-beta - 2 alpha beta/size x W^T(p x s^(-beta-1)) for the x that LRN was called on."""
+    before, after = (size - 1) // 2, size // 2
+    s = channel_sum(x * x, before, after) * (alpha / size) + bias
+    around = channel_sum(p * (x * s ** (-beta - 1)), after, before)
+    return p * s**-beta - around * (x * (2 * alpha / size * beta))
+
+
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """y = e^x / sum e^x along an axis, the largest x subtracted first."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -231,6 +241,54 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """y = x - log sum e^x along an axis."""
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def sgd(
+    w: np.ndarray,
+    gradient: np.ndarray,
+    velocity: np.ndarray | None = None,
+    *,
+    rate: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    decay: float = 0.0,
+    nesterov: bool = False,
+) -> None:
+    """g += decay w;  v = momentum v + (1 - dampening) g;  w -= rate (v, or g + momentum v)."""
+    step = gradient + decay * w
+    if velocity is not None:
+        velocity *= momentum
+        velocity += (1 - dampening) * step
+        step = step + momentum * velocity if nesterov else velocity
+    w -= rate * step
+
+
+def adam(
+    w: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    step: int,
+    *,
+    rate: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= rate m' / (sqrt(v') + epsilon).
+
+    m' = m / (1 - b1^step), v' alike; the decay is added to g, or (AdamW) taken off w by itself.
+    """
+    if decoupled:
+        w *= 1 - rate * decay
+    else:
+        gradient = gradient + decay * w
+    for held, new, beta in ((mean, gradient, betas[0]), (square, gradient * gradient, betas[1])):
+        held *= beta
+        held += (1 - beta) * new
+    root = np.sqrt(square / (1 - betas[1] ** step)) + epsilon
+    w -= rate / (1 - betas[0] ** step) * mean / root
 
 
 def _over_batch(x: np.ndarray) -> Size:

@@ -17,9 +17,9 @@ from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import choose, overruled
 
 __all__ = [
-    "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed", "batch_statistics",
-    "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax", "lrn", "masked",
-    "matmul", "max_pool", "relu", "set_threads", "softmax", "unpool", "unpool_center",
+    "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed", "batch_statistics",
+    "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax", "lrn", "lrn_transposed", "masked",
+    "matmul", "max_pool", "relu", "set_threads", "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
@@ -179,6 +179,17 @@ def lrn(x: np.ndarray, size: int, alpha: float, beta: float, bias: float) -> np.
     return reference.lrn(x, size, alpha, beta, bias)
 
 
+def lrn_transposed(
+    p: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, bias: float
+) -> np.ndarray:
+    """LRN's transpose of p at x, which may be of fewer images; see `reference.lrn_transposed`."""
+    if _images(p, x):
+        from minicnn.kernels.cpu import normalise
+
+        return normalise.lrn_transposed(p, x, size, alpha, beta, bias)
+    return reference.lrn_transposed(p, x, size, alpha, beta, bias)
+
+
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """e^x / sum e^x along an axis."""
     if (_images(x) or _rows(x)) and axis % x.ndim == 1:
@@ -226,6 +237,39 @@ def batch_norm_transposed(
         inverse = (1 / np.sqrt(variance.astype(np.float64) + eps)).astype(np.float32)
         return normalise.batch_norm_transposed(p, x, gain, mean, inverse)
     return reference.batch_norm_transposed(p, x, gain, eps)
+
+
+# Learning
+
+
+def _learning(*arrays: np.ndarray) -> Any:
+    """The module that updates parameters."""
+    flat = all(a.dtype == np.float32 and a.flags.c_contiguous and a.size > 0 for a in arrays)
+    if not flat:
+        return reference
+    from minicnn.kernels.cpu import learning
+
+    return learning
+
+
+def sgd(
+    w: np.ndarray, gradient: np.ndarray, velocity: np.ndarray | None = None, **settings: Any
+) -> None:
+    """One step of SGD in place; see `reference.sgd` for the settings, which are torch's."""
+    own = (w, gradient) if velocity is None else (w, gradient, velocity)
+    _learning(*own).sgd(*own, **settings)
+
+
+def adam(
+    w: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    step: int,
+    **settings: Any,
+) -> None:
+    """One step of Adam or AdamW in place; see `reference.adam` for the settings."""
+    _learning(w, gradient, mean, square).adam(w, gradient, mean, square, step, **settings)
 
 
 def set_threads(number: int) -> None:

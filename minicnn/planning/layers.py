@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from minicnn.blocks import (
     Gather,
     Linear,
     LogSoftmax,
+    LRNTransposed,
     MatMul,
     MaxPool,
     Reshape,
@@ -170,6 +172,25 @@ def _lay_lrn(
     context.notes[node.name] = ("normalise", "across channels")
 
 
+def _stands_ready(context: Context, node: Node) -> bool:
+    """A signal of images, and the input of LRN kept from a run."""
+    x = node.operands[1]
+    images = len(context.shapes[node.name]) == 4
+    return images and x in context.arrays and context.arrays[x].ndim == 4
+
+
+def _lay_lrn_transposed(
+    program: Program, context: Context, node: Node, images: list[Image], y: Image, **epilogue: Any
+) -> None:
+    block, x = node.block, context.arrays[node.operands[1]]
+    assert isinstance(block, LRNTransposed)
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    stored = replace(Image.whole("", x.shape), place=program.constant(last))
+    settings = (block.size, block.alpha, block.beta, block.bias)
+    normalise.lay_lrn_transposed(program, images[0], y, stored, *settings, **epilogue)
+    context.notes[node.name] = ("normalise", "across channels, transposed")
+
+
 def _is_over_channels(context: Context, node: Node) -> bool:
     block, shape = node.block, context.shapes[node.name]
     assert isinstance(block, (Softmax, LogSoftmax))
@@ -227,6 +248,7 @@ LAYERS: dict[type[Block], Lowering] = {
     AverageUnpool: _average,
     Linear: _linear,
     MatMul: _linear,
+    LRNTransposed: Lowering(_stands_ready, _lay_lrn_transposed, always),
     LRN: Lowering(_in_planes, _lay_lrn, always),
     Softmax: _softmax,
     LogSoftmax: _softmax,

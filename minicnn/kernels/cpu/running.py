@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cpu.convolution import METHODS, Method
-from minicnn.kernels.cpu.program import Bound, Image, Place, Program
+from minicnn.kernels.cpu.laid import Laid
+from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.team import threads
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.problems import Convolution
@@ -72,6 +73,11 @@ def _layout(call: _Call) -> Program:
     return program
 
 
+@lru_cache(maxsize=512)
+def _laid(call: _Call) -> Laid:
+    return Laid(_layout(call))
+
+
 def _run(
     method: Method, problem: Convolution, x: np.ndarray, w: np.ndarray, b: np.ndarray | None
 ) -> np.ndarray:
@@ -87,11 +93,10 @@ def _run(
     packed = method.pack(w, problem)
     shape, strides = x.shape, tuple(x.strides)
     call = _Call(method.name, problem, shape, strides, len(packed), b is not None, threads())
-    buffers: dict[Any, np.ndarray] = {"x": x, "y": y}
-    buffers.update({f"filters {i}": filters for i, filters in enumerate(packed)})
+    buffers = {"x": x, "y": y, **{f"filters {i}": filters for i, filters in enumerate(packed)}}
     if b is not None:
         buffers["b"] = np.ascontiguousarray(b, np.float32)
-    Bound(_layout(call), buffers).run()
+    _laid(call)(**buffers)
     return y
 
 
