@@ -95,6 +95,7 @@ class Network(Structure):
         bits : mapping
             By node; the others keep theirs.
         *inputs : array
+            One for each input.
         """
         named = self._named_inputs(inputs)
         plan = self._planner.plan(self, named, list(dict.fromkeys(self.outputs)))

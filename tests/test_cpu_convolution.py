@@ -130,7 +130,7 @@ def test_adjoint(what, seed):
 @pytest.mark.parametrize("what", SHAPES, ids=lambda what: f"{what[0].kernel} {what[1:]}")
 @pytest.mark.parametrize("name", ["direct", "winograd2", "winograd4"])
 def test_an_image_gives_the_same_bits_alone_and_in_a_batch(what, name):
-    window, size, groups, *_ = what
+    window, _, groups, *_ = what
     x, w, _, b = operands(what)
     batch = np.concatenate([x, 2 * x, x, -x])
     problem = Convolution.forward(x, w, window, groups)

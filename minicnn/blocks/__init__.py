@@ -59,7 +59,6 @@ from minicnn.kernels import Packed, Window
 
 __all__ = [
     "LRN",
-    "LRNTransposed",
     "OUTPUT",
     "Add",
     "AveragePool",
@@ -85,6 +84,7 @@ __all__ = [
     "HardSwish",
     "Identity",
     "Kept",
+    "LRNTransposed",
     "LeakyReLU",
     "Linear",
     "Log",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from minicnn._version import __version__
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
         "minicnn": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": metadata.version("numba"),
     }
 
 

@@ -12,7 +12,7 @@ _listeners: list[Callable[[str], None]] = []
 
 @contextmanager
 def announced(listener: Callable[[str], None]) -> Iterator[None]:
-    """Within this context, call `listener` with a kernel's name when one is about to be compiled."""
+    """Within this context, call `listener` with the name of each kernel about to be compiled."""
     _listeners.append(listener)
     try:
         yield

@@ -17,9 +17,9 @@ from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import choose, overruled
 
 __all__ = [
-    "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed", "batch_statistics",
-    "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax", "lrn", "lrn_transposed", "masked",
-    "matmul", "max_pool", "relu", "set_threads", "sgd", "softmax", "unpool", "unpool_center",
+    "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed",
+    "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "relu", "set_threads", "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
@@ -97,32 +97,32 @@ def _pooling(x: np.ndarray) -> Any:
 
 def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     """Maxima and switches; see `reference.max_pool`."""
-    return _pooling(x).max_pool(x, window)  # type: ignore[no-any-return]
+    return _pooling(x).max_pool(x, window)
 
 
 def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.ndarray:
     """Add each p to the tap that won; see `reference.unpool`."""
-    return _pooling(p).unpool(p, switches, window, size)  # type: ignore[no-any-return]
+    return _pooling(p).unpool(p, switches, window, size)
 
 
 def unpool_center(p: np.ndarray, window: Window, size: Size) -> np.ndarray:
     """Add each p to its window's centre; see `reference.unpool_center`."""
-    return _pooling(p).unpool_center(p, window, size)  # type: ignore[no-any-return]
+    return _pooling(p).unpool_center(p, window, size)
 
 
 def gather(x: np.ndarray, switches: Packed, window: Window) -> np.ndarray:
     """Read the tap that won; see `reference.gather`."""
-    return _pooling(x).gather(x, switches, window)  # type: ignore[no-any-return]
+    return _pooling(x).gather(x, switches, window)
 
 
 def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray:
     """Means over windows; see `reference.average_pool`."""
-    return _pooling(x).average_pool(x, window, include_pad)  # type: ignore[no-any-return]
+    return _pooling(x).average_pool(x, window, include_pad)
 
 
 def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size) -> np.ndarray:
     """Spread p over windows; see `reference.average_unpool`."""
-    return _pooling(p).average_unpool(p, window, include_pad, size)  # type: ignore[no-any-return]
+    return _pooling(p).average_unpool(p, window, include_pad, size)
 
 
 # Gates

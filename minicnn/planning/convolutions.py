@@ -1,4 +1,4 @@
-"""Convolutions in a plan: the kernel chosen by the registry, filters packed once, epilogues fused."""
+"""Convolutions in a plan: kernels chosen by the registry, filters packed once, epilogues fused."""
 
 from __future__ import annotations
 

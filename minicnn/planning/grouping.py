@@ -144,6 +144,7 @@ def grouped(
     Parameters
     ----------
     nodes : sequence of Node
+        In running order.
     wanted : collection of str
         Values asked for: they cannot disappear inside a group.
     arrays, shapes : mapping
@@ -182,11 +183,10 @@ def grouped(
         elif is_head(node):
             group = Group(node)
             before = open_groups.get(values[0]) if values else None
-            if before and isinstance(node.block, (Conv, ConvTranspose)) and _folds(before):
-                if alone(values[0]) and node.block.groups == 1:
-                    del open_groups[before.name]
-                    found.remove(before)
-                    group.before = before.tails[0]
+            if before and _folds(before, node) and alone(values[0]):
+                del open_groups[before.name]
+                found.remove(before)
+                group.before = before.tails[0]
         else:
             found.append(node)
             continue
@@ -196,7 +196,9 @@ def grouped(
     return found
 
 
-def _folds(group: Group) -> bool:
-    """Whether a group is nothing but a product with one number a channel."""
+def _folds(group: Group, node: Node) -> bool:
+    """Whether a group is but a product with one number a channel, in front of a convolution."""
+    if not isinstance(node.block, (Conv, ConvTranspose)) or node.block.groups > 1:
+        return False
     only = group.tails[0] if len(group.tails) == 1 and group.head is None else None
     return only is not None and isinstance(only.block, Multiply)

@@ -1,4 +1,4 @@
-"""Everything but convolutions in a plan: pooling, linear layers, normalisation, changes of shape."""
+"""Layers but convolutions in a plan: pooling, linear layers, normalisation, changes of shape."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _unpools(block: Block) -> tuple[Unpool | None, UnpoolCenter | Unpool, list[i
     centred = [each for each in found if isinstance(each, UnpoolCenter)]
     if len(switched) + len(centred) < len(found):
         return None
-    both = [*switched, *centred]
+    both: list[Unpool | UnpoolCenter] = [*switched, *centred]
     if any((each.window, each.size) != (both[0].window, both[0].size) for each in both):
         return None
     if any(each.switches is not switched[0].switches for each in switched):

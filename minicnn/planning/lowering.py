@@ -1,8 +1,8 @@
 """Lowering: how a kind of block becomes steps of a program.
 
-One `Lowering` a kind: when it applies, whether its kernel has an epilogue, and what it adds. Those of
-convolutions are in `convolutions`, the others in `layers`; `table` lists them all. Blocks without one
-run as they are, on arrays, between two programs.
+One `Lowering` a kind: when it applies, whether its kernel has an epilogue, and what it adds. Those
+of convolutions are in `convolutions`, the others in `layers`; `table` lists them all. Blocks
+without one run as they are, on arrays, between two programs.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Packs:
         Goes up when packs are forgotten: what was planned with them is outdated.
     """
 
-    _everyone: weakref.WeakSet[Packs] = weakref.WeakSet()
+    _everyone: ClassVar[weakref.WeakSet[Packs]] = weakref.WeakSet()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.cpu import depthwise as depthwise_kernels
 from minicnn.kernels.cpu import direct as direct_kernels
 from minicnn.kernels.cpu import winograd as winograd_kernels
-from minicnn.kernels.cpu import depthwise as depthwise_kernels
 from minicnn.kernels.cpu.copying import lay_relaid, lay_unfolded
 from minicnn.kernels.cpu.depthwise import on_lattice
 from minicnn.kernels.cpu.packing import panels, winograd_panels

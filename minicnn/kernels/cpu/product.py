@@ -129,7 +129,7 @@ def _micro_kernel(rows: int, vectors: int) -> Any:
 
             b.position_at_end(done)
             results = [looped(value, start) for value in tiles]  # all phis stand first in a block
-            for phi, value, home in zip(results, sums, homes, strict=True):
+            for phi, value in zip(results, sums, strict=True):
                 phi.add_incoming(value, end)
             for phi, home in zip(results, homes, strict=True):
                 write(b, phi, home)

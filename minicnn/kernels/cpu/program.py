@@ -70,7 +70,7 @@ class Image:
     def whole(cls, buffer: Hashable, shape: Sequence[int]) -> Image:
         """All of a buffer, as an image of shape (N, C, H, W), (N, C, W) or (N, C)."""
         batch, channels, *size = shape
-        height, width = ([1, 1] + list(size))[-2:]
+        height, width = [1, 1, *size][-2:]
         return cls(Place(buffer), batch, channels, height, width, channels)
 
     def part(self, first: int, channels: int) -> Image:
@@ -92,7 +92,7 @@ def bit_steps(name: str, place: Place, shape: Sequence[int]) -> dict[str, Any]:
 
     They stand as in `Packed`: channels last, each pixel beginning at a byte.
     """
-    height, width = ([1, 1, *shape[2:]])[-2:]
+    height, width = [1, 1, *shape[2:]][-2:]
     pixel = -(-shape[1] // 8)
     return {
         name: place,
