@@ -19,7 +19,8 @@ from minicnn.kernels.registry import choose, overruled
 __all__ = [
     "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed",
     "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "relu", "set_threads", "sgd", "softmax", "unpool", "unpool_center",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "relu", "set_threads", "sgd",
+    "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
