@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from minicnn.blocks import Add, Block, Kept, Piece
+from minicnn.blocks import Add, Block, Kept, Packed, Piece
 from minicnn.errors import NotDifferentiableError
 
 __all__ = ["Call", "Checked", "Reversal", "own_transpose", "pull_back", "reaches"]
@@ -51,6 +51,11 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.name}: {self.block}>"
+
+    def keeping(self, statistic: Packed) -> Call:
+        """The same call with its mask or switches."""
+        kept = self.kept.replaced(statistic)
+        return Call(self.name, self.block, self.operands, self.output, kept, self.label)
 
     @property
     def transposed(self) -> Piece:

@@ -191,9 +191,7 @@ class Network(Structure):
         seconds: Mapping[str, float],
     ) -> Tape:
         calls = [
-            replace(call, kept=call.kept.replaced(statistics[call.name]))
-            if call.name in statistics
-            else call
+            call.keeping(statistics[call.name]) if call.name in statistics else call
             for call in recipe.calls
         ]
         return Tape(self, calls, held, recipe.shapes, recipe.dropped, seconds)

@@ -33,6 +33,7 @@ def build(batch=None):
         "w1": normal(8, 3, 7, 7), "b1": normal(8),
         "w2": normal(8, 8, 3, 3), "w3": normal(8, 8, 3, 3), "w4": normal(24, 8, 1, 1),
         "w5": normal(20, 8, 3, 3), "b5": normal(20),
+        "one": np.ones((1, 1), np.float32),
         "w6": normal(44, 1, 3, 3), "w7": normal(10, 44 * 9), "b7": normal(10),
     }  # fmt: skip
     for name, channels in {"n1": 8, "n2": 8}.items():
@@ -58,7 +59,7 @@ def build(batch=None):
         Node("relu5", B.ReLU(), ("deep",)),
         Node("both", B.Concat(1), ("relu4", "relu5")),
         Node("each", B.Conv(F.window(3, 1, 1, 1), 44), ("both", "w6")),
-        Node("smooth", B.Scale(0.5), ("each",)),  # no kernel: runs as it is
+        Node("smooth", B.Add(), ("each", "one")),  # no kernel: runs as it is
         Node("pool2", B.AveragePool(F.window(3, 2, 1, 1), True), ("smooth",)),
         Node("flat", B.Flatten(), ("pool2",)),
         Node("scores", B.Linear(), ("flat", "w7", "b7")),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks.arithmetic import BroadcastTo, Scale
 from minicnn.blocks.base import Block, Kept, Piece, Shape, axis_of
 from minicnn.errors import ShapeError
@@ -74,7 +75,11 @@ class Mean(_Reduction):
     keepdims: bool = False
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(x.mean(axis=self.over(x.shape), keepdims=self.keepdims)), None
+        axes = self.over(x.shape)
+        if x.ndim == 4 and axes == (2, 3):
+            means = kernels.plane_means(x)
+            return (means[:, :, None, None] if self.keepdims else means), None
+        return np.asarray(x.mean(axis=axes, keepdims=self.keepdims)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         x = kept.shapes[0]

@@ -221,7 +221,7 @@ def _packed(entry: Entry, case: Case) -> tuple[list[np.ndarray], float, float]:
 
 def _bound(entry: Entry, case: Case, packed: list[np.ndarray]) -> Callable[[], np.ndarray]:
     """A kernel's program, bound to memory."""
-    from minicnn.kernels.cpu.program import Image, Place, Program
+    from minicnn.kernels.cpu.program import Bound, Image, Place, Program
     from minicnn.kernels.cpu.running import as_image, empty
 
     x, _, *bias = case.operands
@@ -234,10 +234,10 @@ def _bound(entry: Entry, case: Case, packed: list[np.ndarray]) -> Callable[[], n
     program = Program()
     source, target = as_image("x", x.shape, x.strides), Image.whole("y", case.shape)
     entry.method.lay(program, case.problem, source, target, [Place(key) for key in keys], **ending)
-    bound = program.bound(buffers)
+    bound = Bound(program, buffers)
 
     def run() -> np.ndarray:
-        bound.run()
+        bound.run({})
         return y
 
     return run

@@ -51,8 +51,12 @@ class Packed:
     @classmethod
     def unfilled(cls, shape: tuple[int, ...], levels: int = 2) -> Packed:
         """Memory that a kernel is about to fill."""
-        planes = np.empty(((levels - 1).bit_length(), *plane_shape(shape)), np.uint8)
-        return cls(planes, shape, levels)
+        return cls(np.empty(cls.planes_shape(shape, levels), np.uint8), shape, levels)
+
+    @staticmethod
+    def planes_shape(shape: tuple[int, ...], levels: int) -> tuple[int, ...]:
+        """Shape of the planes for an array of that shape."""
+        return ((levels - 1).bit_length(), *plane_shape(shape))
 
     @classmethod
     def pack(cls, values: np.ndarray, levels: int = 2) -> Packed:

@@ -19,7 +19,7 @@ from minicnn.kernels.registry import choose, overruled
 __all__ = [
     "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed",
     "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "relu", "set_threads", "sgd",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "plane_means", "relu", "set_threads", "sgd",
     "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
@@ -124,6 +124,15 @@ def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray
 def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size) -> np.ndarray:
     """Spread p over windows; see `reference.average_unpool`."""
     return _pooling(p).average_unpool(p, window, include_pad, size)
+
+
+def plane_means(x: np.ndarray) -> np.ndarray:
+    """The mean of each plane of (N, C, H, W): (N, C)."""
+    if _images(x):
+        size = x.shape[2:]
+        return average_pool(x, Window(size, (1, 1), (0,) * 4, (1, 1)), False)[:, :, 0, 0]
+    means: np.ndarray = x.mean(axis=(2, 3))
+    return means
 
 
 # Gates

@@ -3,7 +3,7 @@
 A group is a head (a convolution, a product, a pooling, or nothing) and the blocks that its epilogue
 can do, in this order:
 
-    scale       batch norm with frozen statistics, a product with one number a channel
+    scale       batch norm with frozen statistics, a product with a number, or one a channel
     residual    a sum with another value of the same shape
     mask        p 1[x > 0]
     rectify     max(., 0), with its sign bits where they are wanted
@@ -29,6 +29,7 @@ from minicnn.blocks import (
     Multiply,
     Packed,
     ReLU,
+    Scale,
     Shape,
     Stacked,
 )
@@ -100,6 +101,8 @@ def _stage(node: Node, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Sh
         constants = [arrays[o] for o in node.operands if o in arrays]
         one_each = len(values) == len(constants) == 1 and per_channel(constants[0], shape)
         return SCALE if one_each and shapes[values[0]] == shape else 0
+    if isinstance(block, Scale):
+        return SCALE
     if isinstance(block, Add):
         same = all(o not in arrays and shapes[o] == shape for o in node.operands)
         return RESIDUAL if same and node.operands[0] != node.operands[1] else 0

@@ -13,6 +13,7 @@ from minicnn.blocks import (
     AveragePool,
     AverageUnpool,
     Block,
+    BroadcastTo,
     Flatten,
     Gather,
     Linear,
@@ -20,6 +21,7 @@ from minicnn.blocks import (
     LRNTransposed,
     MatMul,
     MaxPool,
+    Mean,
     Reshape,
     Softmax,
     Stacked,
@@ -27,8 +29,9 @@ from minicnn.blocks import (
     UnpoolCenter,
 )
 from minicnn.graph import Node
+from minicnn.kernels import Window
 from minicnn.kernels.cpu import dense, normalise, pooling
-from minicnn.kernels.cpu.copying import lay_relaid
+from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.planning.lowering import Context, Lowering, always, never
 
@@ -130,6 +133,36 @@ def _lay_average(
     lay = pooling.lay_average_pool if isinstance(block, AveragePool) else pooling.lay_average_unpool
     lay(program, images[0], y, block.window, block.include_pad, **epilogue)
     context.notes[node.name] = ("pooling", "sums over windows")
+
+
+def _is_over_planes(context: Context, node: Node) -> bool:
+    """A mean of each whole plane."""
+    source, block = context.shapes[node.operands[0]], node.block
+    return len(source) == 4 and isinstance(block, Mean) and block.over(source) == (2, 3)
+
+
+def _lay_mean(
+    program: Program, context: Context, node: Node, images: list[Image], y: Image, **epilogue: Any
+) -> None:
+    size = context.shapes[node.operands[0]][2:]
+    whole = Window(size, (1, 1), (0,) * 4, (1, 1))
+    pooling.lay_average_pool(program, images[0], y, whole, False, **epilogue)
+    context.notes[node.name] = ("pooling", "sums over planes")
+
+
+def _repeats_pixels(context: Context, node: Node) -> bool:
+    """(N, C, 1, 1) to (N, C, H, W)."""
+    source, shape = context.shapes[node.operands[0]], context.shapes[node.name]
+    return len(source) == len(shape) == 4 and source == (*shape[:2], 1, 1)
+
+
+def _lay_repeat(
+    program: Program, context: Context, node: Node, images: list[Image], y: Image, **epilogue: Any
+) -> None:
+    x = images[0]
+    repeated = replace(x, height=y.height, width=y.width, pixel=0, row=0, image=x.image)
+    lay_finished(program, repeated, y, **epilogue)
+    context.notes[node.name] = ("copy", "one pixel everywhere")
 
 
 # Linear layers
@@ -246,6 +279,8 @@ LAYERS: dict[type[Block], Lowering] = {
     Gather: Lowering(_in_planes, _lay_gather, always),
     AveragePool: _average,
     AverageUnpool: _average,
+    Mean: Lowering(_is_over_planes, _lay_mean, always),
+    BroadcastTo: Lowering(_repeats_pixels, _lay_repeat, always),
     Linear: _linear,
     MatMul: _linear,
     LRNTransposed: Lowering(_stands_ready, _lay_lrn_transposed, always),

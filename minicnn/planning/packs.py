@@ -64,7 +64,7 @@ class Packs:
     @property
     def nbytes(self) -> int:
         """Bytes of all packed arrays."""
-        return sum(packed.nbytes for _, made in self._made.values() for packed in made)
+        return sum(p.nbytes for array, made in self._made.values() for p in made if p is not array)
 
     def __repr__(self) -> str:
         return f"<Packs: {len(self._made)} arrays, {self.nbytes:,} bytes>"

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from minicnn.blocks import Add, BatchNorm, Concat, Mask, Multiply, Packed, ReLU, Shape, Stacked
+from minicnn.blocks import (
+    Add,
+    BatchNorm,
+    Concat,
+    Mask,
+    Multiply,
+    Packed,
+    ReLU,
+    Scale,
+    Shape,
+    Stacked,
+)
 from minicnn.graph import Node
 from minicnn.kernels.cpu import ending
 from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
@@ -32,15 +42,10 @@ from minicnn.planning.table import lowering_of
 
 __all__ = ["Plan", "Statistics"]
 
+KEPT = "kept"  # the key of the buffer for masks and switches
+
 Statistics = dict[str, Packed]
 """Masks and switches by node."""
-
-
-@dataclass
-class _Python:
-    """A node that runs as a block, on arrays."""
-
-    node: Node
 
 
 class Plan:
@@ -81,10 +86,15 @@ class Plan:
         self.groups = grouped(
             nodes, set(wanted), arrays, self.shapes, self._is_head, self._has_epilogue
         )
+        self.nodes = {node.name: node for node in nodes}
         self._find_homes(nodes)
         self._lay_arena()
-        self._segments: list[Program | _Python] = []
+        self._lay_kept()
+        self.segments: list[Program | Node] = []
         self._lay_steps()
+        programs = [segment for segment in self.segments if isinstance(segment, Program)]
+        buffers = [place.buffer for program in programs for _, place in program.patches]
+        self.gates = list(dict.fromkeys(key[1] for key in buffers if key[0] == "given"))
         self._free: list[_Instance] = []
         self._lock = threading.Lock()
 
@@ -152,7 +162,22 @@ class Plan:
         sizes = {root: 4 * prod(self.shapes[root]) for root in inner}
         offsets, self.arena_bytes = arena_layout(sizes, {r: (first[r], last[r]) for r in inner})
         self._places: dict[str, Place] = {r: Place(ARENA, offsets[r]) for r in inner}
-        self._fresh = sorted(asked - self._inputs.keys() - self._python)
+        self.fresh = sorted(asked - self._inputs.keys() - self._python)
+
+    def _lay_kept(self) -> None:
+        """Where in one buffer the masks and switches go that kernels write."""
+        self.kept_bytes = 0
+        self.kept_places: dict[str, tuple[int, int, tuple[int, ...], int]] = {}
+        for name in sorted(self.keeping - self._python):
+            node = self.nodes[name]
+            levels = node.block.levels(self.shapes[node.operands[0]])
+            shape = Packed.planes_shape(self.shapes[name], levels)
+            last = self.kept_bytes + prod(shape)
+            self.kept_places[name] = (self.kept_bytes, last, shape, levels)
+            self.kept_bytes = -(-last // 64) * 64
+
+    def _kept(self, name: str) -> Place:
+        return Place(KEPT, self.kept_places[name][0])
 
     def _needs_relaying(self, name: str, strides: tuple[int, ...]) -> bool:
         """Whether an input is copied to channels-last order first."""
@@ -188,9 +213,9 @@ class Plan:
 
     def _program(self) -> Program:
         """The program that the next step belongs to."""
-        if not self._segments or isinstance(self._segments[-1], _Python):
-            self._segments.append(Program())
-        last = self._segments[-1]
+        if not self.segments or isinstance(self.segments[-1], Node):
+            self.segments.append(Program())
+        last = self.segments[-1]
         assert isinstance(last, Program)
         return last
 
@@ -204,7 +229,7 @@ class Plan:
             if isinstance(item, Group):
                 self._lay_group(item)
             elif item.name in self._python:
-                self._segments.append(_Python(item))
+                self.segments.append(item)
             else:
                 for operand, first in self.homes.copied.get(item.name, []):
                     target = self.image(item.name).part(first, self.shapes[operand][1])
@@ -225,7 +250,7 @@ class Plan:
             fields["before"] = self.arrays[factor]
             values = [o for o in group.before.operands if o not in self.arrays]
         if group.head.name in self.keeping and not isinstance(group.head.block, ReLU):
-            fields["kept"] = Place(("bits", group.head.name))
+            fields["kept"] = self._kept(group.head.name)
         images = [self.image(name) for name in values]
         found.lay(program, self._context, group.head, images, y, **fields)
 
@@ -234,12 +259,16 @@ class Plan:
         fields: dict[str, Any] = {}
         mode = 0
         inside = {node.name for node in group.nodes}
+        y_channels = self.shapes[group.name][1]
         for node in group.tails:
             block = node.block
             if isinstance(block, BatchNorm):
                 gain, shift = block.frozen(*(self.arrays[o] for o in node.operands[1:]))
                 fields["scale"] = program.constant(np.ascontiguousarray(gain, np.float32))
                 fields["shift"] = program.constant(np.ascontiguousarray(shift, np.float32))
+            elif isinstance(block, Scale):
+                number = np.float32(block.factor)
+                fields["scale"] = program.constant(np.full(y_channels, number, np.float32))
             elif isinstance(block, Multiply):
                 factor = next(self.arrays[o] for o in node.operands if o in self.arrays)
                 fields["scale"] = program.constant(np.ascontiguousarray(factor.reshape(-1)))
@@ -266,9 +295,7 @@ class Plan:
             elif isinstance(block, ReLU):
                 mode |= ending.RECTIFY
                 if node.name in self.keeping:
-                    fields.update(
-                        bit_steps("signs", Place(("bits", node.name)), self.shapes[node.name])
-                    )
+                    fields.update(bit_steps("signs", self._kept(node.name), self.shapes[node.name]))
         if mode:
             fields["mode"] = mode
         return fields
@@ -303,14 +330,6 @@ class Plan:
             with self._lock:
                 self._free.append(instance)
 
-    def segments(self) -> Sequence[Program | _Python]:
-        """Programs, and nodes that run between them as blocks."""
-        return self._segments
-
-    def context(self) -> Context:
-        """What the nodes were lowered with."""
-        return self._context
-
     def explained(self) -> list[tuple[str, str, str, Shape]]:
         """For each step: what runs as one, by which kernel, why, and the shape of the result."""
         rows = []
@@ -331,16 +350,6 @@ class Plan:
             rows.append((item.name, " + ".join(kinds), f"{kernel}: {why}", self.shapes[item.name]))
         return rows
 
-    @property
-    def fresh(self) -> Sequence[str]:
-        """Root values that get new memory in every run."""
-        return self._fresh
-
-    @property
-    def kept_by_kernels(self) -> set[str]:
-        """Nodes whose masks or switches kernels write."""
-        return self.keeping - self._python
-
 
 class _Instance:
     """A plan in memory; one run at a time."""
@@ -348,61 +357,34 @@ class _Instance:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._arena = aligned(plan.arena_bytes)
-        self._bound: list[Bound | _Python] = []
-        for segment in plan.segments():
-            if isinstance(segment, _Python):
-                self._bound.append(segment)
-            else:
-                self._bound.append(Bound(segment, {ARENA: self._arena}))
-        programs = [s for s in plan.segments() if isinstance(s, Program)]
-        buffers = {place.buffer for program in programs for _, place in program.patches}
-        self._needs = {key for key in buffers if isinstance(key, tuple)}
-        self._nodes = {
-            node.name: node
-            for item in plan.groups
-            for node in ([item] if isinstance(item, Node) else item.nodes)
-        }
+        self._segments: list[Bound | Node] = [
+            segment if isinstance(segment, Node) else Bound(segment, {ARENA: self._arena})
+            for segment in plan.segments
+        ]
 
     def run(
         self, inputs: Mapping[str, np.ndarray], given: Mapping[str, Packed]
     ) -> tuple[dict[str, np.ndarray], Statistics]:
         plan = self.plan
         values: dict[str, np.ndarray] = dict(inputs)  # by root, as arrays of their full shape
-        roots = {name: _channels_last_empty(plan.shapes[name]) for name in plan.fresh}
-        statistics = {name: self._new_statistic(name) for name in plan.kept_by_kernels}
-        memory: dict[Hashable, np.ndarray] = {}
-        for name, array in {**inputs, **roots}.items():
-            memory["value", name] = array
-        for name, packed in statistics.items():
-            memory["bits", name] = packed.planes
-        for key in self._needs:
-            if key[0] == "given":
-                memory[key] = self._given(key[1], given).planes
-        self._bind(memory)
-        values.update(roots)
-        for segment in self._bound:
+        values.update((name, _channels_last_empty(plan.shapes[name])) for name in plan.fresh)
+        kept = np.empty(plan.kept_bytes, np.uint8)
+        statistics = {
+            name: Packed(kept[first:last].reshape(shape), plan.shapes[name], levels)
+            for name, (first, last, shape, levels) in plan.kept_places.items()
+        }
+        memory: dict[Hashable, np.ndarray] = {KEPT: kept}
+        memory.update((("value", name), array) for name, array in values.items())
+        for name in plan.gates:
+            bits = given[name] if name in given else plan.nodes[name].block.bound()[0]
+            memory["given", name] = bits.planes
+        for segment in self._segments:
             if isinstance(segment, Bound):
-                segment.run()
+                segment.run(memory)
             else:
-                self._run_block(segment.node, values, given, statistics)
+                y = self._run_block(segment, values, given, statistics)
+                values[segment.name] = memory["value", segment.name] = y
         return {name: self._array(name, values) for name in plan.wanted}, statistics
-
-    def _bind(self, memory: Mapping[Hashable, np.ndarray]) -> None:
-        for bound in self._bound:
-            if isinstance(bound, Bound):
-                for key in bound.open_keys & memory.keys():
-                    bound.bind(key, memory[key])
-
-    def _given(self, name: str, given: Mapping[str, Packed]) -> Packed:
-        if name in given:
-            return given[name]
-        return self._nodes[name].block.bound()[0]
-
-    def _new_statistic(self, name: str) -> Packed:
-        node = self._nodes[name]
-        shape = self.plan.shapes[name]
-        levels = node.block.levels(self.plan.shapes[node.operands[0]])
-        return Packed.unfilled(shape, levels)
 
     def _array(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """A value as an array (N, C, ...)."""
@@ -429,7 +411,7 @@ class _Instance:
         values: dict[str, np.ndarray],
         given: Mapping[str, Packed],
         statistics: Statistics,
-    ) -> None:
+    ) -> np.ndarray:
         arrays = self.plan.arrays
         block = node.block
         if node.name in given:
@@ -443,10 +425,9 @@ class _Instance:
             y = channels_last(y)
         elif y.ndim == 2:
             y = np.ascontiguousarray(y)
-        values[node.name] = y
         if statistic is not None and node.name in self.plan.keeping:
             statistics[node.name] = statistic
-        self._bind({("value", node.name): y})
+        return y
 
 
 def _channels_last_empty(shape: Shape) -> np.ndarray:

@@ -84,7 +84,7 @@ def arithmetic_peak(threads: int, seconds: float = 0.2) -> float:
         tile_size=tile_size,
         times=TIMES,
     )
-    return ITEMS * threads * FLOPS / _least(program.bound({}), seconds)
+    return ITEMS * threads * FLOPS / _least(Bound(program), seconds)
 
 
 def memory_bandwidth(threads: int, seconds: float = 0.2, size: int = 1 << 28) -> float:
@@ -110,16 +110,16 @@ def memory_bandwidth(threads: int, seconds: float = 0.2, size: int = 1 << 28) ->
     sums = np.zeros(items, np.float32)
     program = Program(threads)
     program.step(add_up, items, x=program.constant(x), share=SHARE, sums=program.constant(sums))
-    return size / _least(program.bound({}), seconds)
+    return size / _least(Bound(program), seconds)
 
 
 def _least(bound: Bound, seconds: float) -> float:
     """Of runs for about this long, three or more, the shortest; the first is not timed."""
-    bound.run()
+    bound.run({})
     begun = time.perf_counter()
     found: list[float] = []
     while len(found) < 3 or time.perf_counter() < begun + seconds:
         before = time.perf_counter()
-        bound.run()
+        bound.run({})
         found.append(time.perf_counter() - before)
     return min(found)

@@ -7,13 +7,12 @@ be called from several Python threads at once: each takes a bound program of its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from minicnn.kernels.cpu.program import SCRATCH, Bound, Program, aligned
-from minicnn.kernels.cpu.team import follow, threads
+from minicnn.kernels.cpu.team import threads
 from minicnn.kernels.geometry import Window
 
 __all__ = ["Laid", "pixels", "planar", "workers_for"]
@@ -38,16 +37,6 @@ def _take(size: int) -> np.ndarray:
     return memory if memory.size >= size else aligned(size)
 
 
-class _Ready(Bound):
-    """A bound program that takes new arrays with little ado."""
-
-    def follow(self, buffers: Mapping[str, np.ndarray]) -> None:
-        for key, array in buffers.items():
-            at, offsets = self._patches[key]
-            self._numbers[at] = offsets + array.__array_interface__["data"][0]
-        follow(self._steps, self.program.workers)
-
-
 class Laid:
     """A program that is bound anew in each call.
 
@@ -60,19 +49,19 @@ class Laid:
     def __init__(self, program: Program) -> None:
         self._program = replace(program, scratch=0)
         self._scratch = program.scratch
-        self._idle: list[_Ready] = []
+        self._idle: list[Bound] = []
 
     def __call__(self, **buffers: np.ndarray) -> None:
         """Run with these arrays, by key; all the program's buffers must be named."""
         try:
             ready = self._idle.pop()
         except IndexError:
-            ready = _Ready(self._program, {})
+            ready = Bound(self._program)
         if not self._scratch:
-            ready.follow(buffers)
+            ready.run(buffers)
         else:
             memory = _take(self._scratch)
-            ready.follow({SCRATCH: memory, **buffers})
+            ready.run({SCRATCH: memory, **buffers})
             if memory.size < LARGE and not _spare:
                 _spare.append(memory)
         self._idle.append(ready)

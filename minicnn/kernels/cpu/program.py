@@ -17,7 +17,7 @@ from minicnn.kernels.cpu.compiled import Kernel
 from minicnn.kernels.cpu.ending import FIELDS
 from minicnn.kernels.cpu.team import follow, threads
 
-__all__ = ["Bound", "Image", "Place", "Program", "aligned", "bit_steps"]
+__all__ = ["Bound", "Image", "Place", "Program", "address", "aligned", "bit_steps"]
 
 ARGUMENTS, SCRATCH = "arguments", "scratch"  # the keys of a program's own buffers
 
@@ -158,54 +158,58 @@ class Program:
         self.scratch = max(self.scratch, size)
         return Place(SCRATCH)
 
-    def bound(self, buffers: Mapping[Hashable, np.ndarray]) -> Bound:
-        """The program in memory: each buffer an array, by key."""
-        return Bound(self, buffers)
-
     def run(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
         """Bind and run at once."""
-        self.bound(buffers).run()
+        Bound(self).run(buffers)
 
 
 class Bound:
-    """A program bound to memory."""
+    """A program in memory of its own, to be run on buffers again and again, one run at a time.
 
-    def __init__(self, program: Program, buffers: Mapping[Hashable, np.ndarray]) -> None:
+    Parameters
+    ----------
+    program : Program
+        Complete: nothing is added to it afterwards.
+    fixed : mapping
+        Buffers that stay the same, by key. All others are given to each run.
+    """
+
+    def __init__(
+        self, program: Program, fixed: Mapping[Hashable, np.ndarray] | None = None
+    ) -> None:
         self.program = program
         self._numbers = np.array(program.numbers, np.int64)
-        self._scratch = aligned(program.scratch)
+        self._held = {**program.constants, **(fixed or {}), ARGUMENTS: self._numbers}
+        if program.scratch:
+            self._held[SCRATCH] = aligned(program.scratch)
         self._steps = np.empty((len(program.steps), 3), np.int64)
-        base = self._numbers.ctypes.data
+        base = address(self._numbers)
         for i, (kernel, items, offset) in enumerate(program.steps):
             self._steps[i] = kernel.address, items, base + offset
-        self._patches: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
-        found: dict[Hashable, list[tuple[int, int]]] = {}
-        for index, place in program.patches:
-            found.setdefault(place.buffer, []).append((index, place.offset))
-        for key, pairs in found.items():
-            at, offsets = np.array(pairs, np.int64).T
-            self._patches[key] = (at, offsets)
-        self._held: dict[Hashable, np.ndarray] = {}
-        self.bind(ARGUMENTS, self._numbers)
-        self.bind(SCRATCH, self._scratch)
-        for key, array in {**program.constants, **buffers}.items():
-            self.bind(key, array)
+        own = [(at, place) for at, place in program.patches if place.buffer in self._held]
+        for at, place in own:
+            self._numbers[at] = address(self._held[place.buffer]) + place.offset
+        open_ = [(at, place) for at, place in program.patches if place.buffer not in self._held]
+        self._keys = list(dict.fromkeys(place.buffer for _, place in open_))
+        number = {key: i for i, key in enumerate(self._keys)}
+        self._at = np.array([at for at, _ in open_], np.int64)
+        self._offsets = np.array([place.offset for _, place in open_], np.int64)
+        self._which = np.array([number[place.buffer] for _, place in open_], np.int64)
 
-    def bind(self, key: Hashable, array: np.ndarray) -> None:
-        """Use this memory for a buffer from now on."""
-        if key in self._patches:
-            at, offsets = self._patches[key]
-            self._numbers[at] = offsets + array.__array_interface__["data"][0]
-            self._held[key] = array
+    def run(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
+        """Run all steps on these buffers; others may be among them.
 
-    @property
-    def open_keys(self) -> set[Hashable]:
-        """The buffers that may be bound from outside."""
-        return self._patches.keys() - self.program.constants.keys() - {ARGUMENTS, SCRATCH}
-
-    def run(self) -> None:
-        """Run all steps; one thread at a time."""
-        missing = self._patches.keys() - self._held.keys()
-        if missing:
-            raise KeyError(f"buffers not bound: {sorted(map(str, missing))}")
+        Raises
+        ------
+        KeyError
+            If a buffer is missing.
+        """
+        if self._keys:
+            addresses = np.array([address(buffers[key]) for key in self._keys], np.int64)
+            self._numbers[self._at] = self._offsets + addresses[self._which]
         follow(self._steps, self.program.workers)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's first number is."""
+    return int(array.__array_interface__["data"][0])

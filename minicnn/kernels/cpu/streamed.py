@@ -22,7 +22,7 @@ from minicnn.kernels.cpu.vector import LANES, load, load_one, multiply_add, pref
 __all__ = ["FEW", "lay_streamed"]
 
 FEW = 16  # rows of x that are computed in one reading of the weights
-AHEAD = 1024  # bytes: how far weights are asked for before they are needed
+CHUNK = LANES * LANES  # numbers of a row that are asked for together, before they are needed
 GRAIN = max(8, LANES)  # items begin at whole bytes of sign bits
 
 
@@ -65,8 +65,10 @@ def few_by_rows(
         for n in range(batch):
             store(spread(0.0), sums + n * VECTOR)
         for k in range(0, whole, LANES):
+            row, chunk = k % CHUNK // LANES, k // CHUNK + 1
+            ahead = line + row * w_row + 4 * CHUNK * chunk
             for i in range(LANES):
-                prefetch(line + 4 * k + i * w_row + AHEAD)
+                prefetch(ahead + i * VECTOR)
             turned(line + 4 * k, w_row, rows, LANES, block, VECTOR, corner)
             _add_block(x + 4 * k, x_row, batch, block, sums)
         if whole < inside:
