@@ -266,12 +266,14 @@ def _zeros(count: int) -> np.ndarray:
 def _shares(tiles: int, count: int, panel: int, others: int) -> tuple[int, int]:
     """Tiles and panels an item: some items for each thread, filters that stay in its cache."""
     panels_an_item = max(1, min(count, 400_000 // max(1, panel)))
-    tiles_an_item = max(4, min(tiles, 56 if panels_an_item == 1 else 8))
-    tiles_an_item = min(tiles, tiles_an_item)
+    most = 56 if panels_an_item == 1 else 8
+    tiles_an_item = -(-tiles // -(-tiles // most))
 
     def items() -> int:
         return others * -(-tiles // tiles_an_item) * -(-count // panels_an_item)
 
+    while items() < 8 and tiles_an_item > 3:
+        tiles_an_item = -(-tiles_an_item // 2)
     while items() < 8 and panels_an_item > 1:
         panels_an_item = -(-panels_an_item // 2)
     while items() < 4 and tiles_an_item > 1:

@@ -1,11 +1,12 @@
 """The team: threads that follow one list of steps together.
 
 A step is a kernel, its number of items and its block of arguments. All threads walk the same list;
-at each step they take items from a common counter until none is left, and go on when all items of
-the step are finished:
+each has a share of a step's items, the same part of the work in every step, so that it finds in its
+cache what it wrote before; who is done takes items from the others' shares. They go on when all
+items of the step are finished:
 
-    taken = next[step]++          while taken < items: do it, finished[step]++
-    wait until finished[step] = items
+    taken = next[share]++         while taken is in the share: do it
+    finished += what was done     wait until finished = items
 
 Nobody counts threads: one that starts late finds its items taken and moves on. Which thread does
 which item has no influence on results, so they are the same bits for any number of threads.
@@ -33,6 +34,8 @@ from minicnn.errors import InputError
 from minicnn.kernels.cpu import compiled, vector
 
 __all__ = ["follow", "set_threads", "threads"]
+
+LINE = 64  # bytes of a cache line; counters that others write stand in lines of their own
 
 _busy = threading.Lock()
 _home = os.getpid()
@@ -94,18 +97,26 @@ _give_way = types.ExternalFunction(
 )
 
 
-def _walk(worker, steps, count, counters):  # type: ignore[no-untyped-def]
+def _walk(worker, number, steps, count, counters):  # type: ignore[no-untyped-def]
     """One thread's way through the list; `steps` holds kernel, items, block for each step."""
     for step in range(count):
-        line, taken, finished = steps + 24 * step, counters + 128 * step, counters + 128 * step + 64
+        line, own = steps + 24 * step, counters + LINE * (number + 1) * step
         kernel = vector.load_int(line)
         items = vector.load_int(line + 8)
         block = vector.load_int(line + 16)
-        item = vector.fetch_add(taken, 1)
-        while item < items:
-            compiled.call_kernel(kernel, worker, item, block)
-            vector.fetch_add(finished, 1)
-            item = vector.fetch_add(taken, 1)
+        done = 0
+        for turn in range(number):
+            share = (worker + turn) % number
+            taken = own + LINE * share
+            first, last = share * items // number, (share + 1) * items // number
+            item = first + vector.fetch_add(taken, 1)
+            while item < last:
+                compiled.call_kernel(kernel, worker, item, block)
+                done += 1
+                item = first + vector.fetch_add(taken, 1)
+        finished = own + LINE * number
+        if done > 0:
+            vector.fetch_add(finished, done)
         patience = 20_000
         while _finished(finished) < items:
             _pause()
@@ -119,11 +130,11 @@ _walk_compiled = numba.njit(nogil=True, error_model="numpy")(_walk)
 
 def _together(number, steps, count, counters):  # type: ignore[no-untyped-def]
     for worker in numba.prange(number):
-        _walk_compiled(worker, steps, count, counters)
+        _walk_compiled(worker, number, steps, count, counters)
 
 
 def _alone(steps, count, counters):  # type: ignore[no-untyped-def]
-    _walk_compiled(0, steps, count, counters)
+    _walk_compiled(0, 1, steps, count, counters)
 
 
 class _Dispatcher:
@@ -158,14 +169,17 @@ def follow(steps: np.ndarray, workers: int) -> None:
         How many threads the scratch memory in the blocks is made for.
     """
     together, alone = _Dispatcher.get()
-    count = len(steps)
-    counters = np.zeros(16 * count + 8, np.int64)  # two cache lines a step
-    at, base = steps.ctypes.data, -(-counters.ctypes.data // 64) * 64
-    number = min(workers, threads())
-    if number > 1 and os.getpid() == _home and _busy.acquire(blocking=False):
-        try:
+    count, number = len(steps), min(workers, threads())
+    parallel = number > 1 and os.getpid() == _home and _busy.acquire(blocking=False)
+    if not parallel:
+        number = 1
+    try:
+        counters = np.zeros(LINE // 8 * ((number + 1) * count + 1), np.int64)
+        at, base = steps.ctypes.data, -(-counters.ctypes.data // LINE) * LINE
+        if parallel:
             together(number, at, count, base)
-        finally:
+        else:
+            alone(at, count, base)
+    finally:
+        if parallel:
             _busy.release()
-    else:
-        alone(at, count, base)
