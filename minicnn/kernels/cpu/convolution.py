@@ -110,7 +110,7 @@ class Direct(Method):
 
     def cost(self, problem: Convolution) -> float:
         if self.joins(problem):
-            phase, taps = joined_phases(problem.window, problem.size)
+            phase, taps = _joined(problem)
             width = up(taps.shape[0] * taps.shape[1] * problem.columns, LANES)
             return 2.0 * phase.pixels * width * problem.depth * len(phase.taps) / FLOPS * 1.2
         seconds = 0.0
@@ -127,7 +127,7 @@ class Direct(Method):
 
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
         if self.joins(problem):
-            _, taps = joined_phases(problem.window, problem.size)
+            _, taps = _joined(problem)
             flat = np.append(w.reshape(*w.shape[:2], -1), np.zeros((*w.shape[:2], 1), w.dtype), 2)
             blocks = flat[:, :, taps].transpose(0, 2, 3, 1, 4)  # (O, s, s, C, terms)
             blocks = blocks.reshape(w.shape[0], -1, taps.shape[-1])
@@ -169,8 +169,8 @@ class Direct(Method):
         self, program: Program, problem: Convolution, x: Image, y: Image, filters: Place,
         epilogue: dict[str, Any],
     ) -> None:  # fmt: skip
-        phase, _ = joined_phases(problem.window, problem.size)
-        down, across = problem.window.stride
+        phase, taps = _joined(problem)
+        down, across = taps.shape[:2]
         channels = down * across * problem.columns
         blocks = (x.batch, channels, *phase.size)
         taken = up(4 * prod(blocks), 64)
@@ -257,6 +257,12 @@ class Direct(Method):
             scratch_size=size,
             ending=program.ending(y, **on_lattice(y, phase, epilogue)),
         )
+
+
+def _joined(problem: Convolution) -> tuple[Phase, np.ndarray]:
+    """All phases as one, as many columns of blocks side by side as a tile has room for."""
+    block = prod(problem.window.stride) * problem.columns
+    return joined_phases(problem.window, problem.size, max(1, COLUMNS // block))
 
 
 def _zeros(count: int) -> np.ndarray:

@@ -40,6 +40,49 @@ def multiply_tile(table, terms, tile, depth, a_step, b_step, rows, columns):  # 
         multiply(table, terms, tile, depth, a_step, b_step, 0)
 
 
+@inline
+def _reach(taps, terms):  # type: ignore[no-untyped-def]
+    """The least and greatest offset of all taps: of rows, and of columns."""
+    least_u = least_v = most_u = most_v = 0
+    for term in range(terms):
+        u, v = load_int(taps + 16 * term), load_int(taps + 16 * term + 8)
+        least_u, most_u = min(least_u, u), max(most_u, u)
+        least_v, most_v = min(least_v, v), max(most_v, v)
+    return least_u, most_u, least_v, most_v
+
+
+@inline
+def _fill_inside(table, taps, terms, first, x_row, x_pixel, step):  # type: ignore[no-untyped-def]
+    """Addresses for pixels side by side, all of whose taps lie inside the image."""
+    for term in range(terms):
+        u, v = load_int(taps + 16 * term), load_int(taps + 16 * term + 8)
+        address = first + u * x_row + v * x_pixel
+        line = table + term * LINE
+        for m in range(ROWS):
+            store_int(address + m * step, line + 8 * m)
+
+
+@inline
+def _fill_checked(
+    table, places, taps, terms, source, x_row, x_pixel, height, width, zeros, first, pixels,
+    columns, step_row, step_column,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Addresses for any pixels; outside of the image they are those of zeros."""
+    for m in range(ROWS):
+        pixel = min(first + m, pixels - 1)
+        row = pixel // columns
+        store_int(row * step_row, places + 16 * m)
+        store_int((pixel - row * columns) * step_column, places + 16 * m + 8)
+    for term in range(terms):
+        u, v = load_int(taps + 16 * term), load_int(taps + 16 * term + 8)
+        for m in range(ROWS):
+            row = load_int(places + 16 * m) + u
+            column = load_int(places + 16 * m + 8) + v
+            inside = 0 <= row < height and 0 <= column < width
+            address = source + row * x_row + column * x_pixel if inside else zeros
+            store_int(address, table + term * LINE + 8 * m)
+
+
 @kernel
 def direct(
     worker, item, x, x_image, x_row, x_pixel, height, width, zeros, taps, terms, depth, filters,
@@ -70,23 +113,29 @@ def direct(
     pixels = rows * columns
     last_panel = min(first_panel + panels_an_item, panels)
     mode = mode_of(end, image)
+    least_u, most_u, least_v, most_v = _reach(taps, terms)
 
     for number in range(part * tiles_an_item, min((part + 1) * tiles_an_item, tiles)):
         first = number * ROWS
         valid = min(ROWS, pixels - first)
-        for m in range(ROWS):
-            pixel = min(first + m, pixels - 1)
-            row = pixel // columns
-            store_int(row * step_row, places + 16 * m)
-            store_int((pixel - row * columns) * step_column, places + 16 * m + 8)
-        for term in range(terms):
-            u, v = load_int(taps + 16 * term), load_int(taps + 16 * term + 8)
-            for m in range(ROWS):
-                row = load_int(places + 16 * m) + u
-                column = load_int(places + 16 * m + 8) + v
-                inside = 0 <= row < height and 0 <= column < width
-                address = source + row * x_row + column * x_pixel if inside else zeros
-                store_int(address, table + term * LINE + 8 * m)
+        row = first // columns
+        column = first - row * columns
+        top, left = row * step_row, column * step_column
+        right = left + (ROWS - 1) * step_column
+        if (
+            column + ROWS <= columns
+            and top + least_u >= 0 and top + most_u < height
+            and left + least_v >= 0 and right + most_v < width
+        ):  # fmt: skip
+            _fill_inside(
+                table, taps, terms, source + top * x_row + left * x_pixel, x_row, x_pixel,
+                step_column * x_pixel,
+            )  # fmt: skip
+        else:
+            _fill_checked(
+                table, places, taps, terms, source, x_row, x_pixel, height, width, zeros, first,
+                pixels, columns, step_row, step_column,
+            )  # fmt: skip
         for panel in range(first_panel, last_panel):
             for term in range(terms):
                 line = filters + panel * panel_bytes + 4 * term * depth * COLUMNS

@@ -73,38 +73,48 @@ def conv_phases(window: Window, out: Sequence[int]) -> list[Phase]:
     return [Phase((rows, columns), (0, 0), (1, 1), step, pairs, tuple(range(len(pairs))))]
 
 
-def joined_phases(window: Window, size: Sequence[int]) -> tuple[Phase, np.ndarray]:
+def joined_phases(
+    window: Window, size: Sequence[int], times: int = 1
+) -> tuple[Phase, np.ndarray]:
     """All phases of a transposed convolution as one sum over the taps of any of them.
+
+    Parameters
+    ----------
+    window : Window
+        Of the convolution.
+    size : sequence of int
+        Spatial size of the output.
+    times : int
+        How many periods of s columns stand side by side.
 
     Returns
     -------
     phase : Phase
-        For blocks of s x s output pixels; its taps are numbered as in the table.
-    taps : numpy.ndarray of int, shape (s, s, terms)
+        For blocks of s x (s times) output pixels; its taps are numbered as in the table.
+    taps : numpy.ndarray of int, shape (s, s times, terms)
         For each pixel of a block and each term, the tap of the filter, -1 for none.
     """
+    block = (window.stride[0], window.stride[1] * times)
     reach = []
-    for kernel, s, d, b in zip(
-        window.kernel, window.stride, window.dilation, window.begins, strict=True
+    for pixels, kernel, s, d, b in zip(
+        block, window.kernel, window.stride, window.dilation, window.begins, strict=True
     ):
         found = {
             (r, (r + b - d * k) // s): k
-            for r in range(s)
+            for r in range(pixels)
             for k in range(kernel)
             if (r + b - d * k) % s == 0
         }
         reach.append((found, sorted({u for _, u in found})))
     (down, rows), (across, columns) = reach
     offsets = tuple(itertools.product(rows, columns))
-    taps = np.full((*window.stride, len(offsets)), -1)
-    for (r, s), (term, (u, v)) in itertools.product(
-        itertools.product(range(window.stride[0]), range(window.stride[1])), enumerate(offsets)
-    ):
-        if (r, u) in down and (s, v) in across:
-            taps[r, s, term] = down[r, u] * window.kernel[1] + across[s, v]
-    blocks = (-(-size[0] // window.stride[0]), -(-size[1] // window.stride[1]))
-    numbers = tuple(range(len(offsets)))
-    return Phase(blocks, (0, 0), (1, 1), (1, 1), offsets, numbers), taps
+    taps = np.full((*block, len(offsets)), -1)
+    for r, s in itertools.product(range(block[0]), range(block[1])):
+        for term, (u, v) in enumerate(offsets):
+            if (r, u) in down and (s, v) in across:
+                taps[r, s, term] = down[r, u] * window.kernel[1] + across[s, v]
+    blocks = (-(-size[0] // block[0]), -(-size[1] // block[1]))
+    return Phase(blocks, (0, 0), (1, 1), (1, times), offsets, tuple(range(len(offsets)))), taps
 
 
 def transposed_phases(window: Window, size: Sequence[int]) -> list[Phase]:
