@@ -336,7 +336,7 @@ class Winograd(Method):
         down, across = -(-y.height // m), -(-y.width // m)
         tiles = x.batch * down * across
         count = -(-problem.columns // COLUMNS)
-        block = _tiles_a_block(e, problem.depth, problem.columns, tiles)
+        block, share = _tiles_a_block(e, problem.depth, problem.columns, tiles)
         held = up(block or tiles, ROWS)
         v_tile = 4 * up(problem.depth, LANES)
         v_step = apart(v_tile * held)
@@ -355,12 +355,14 @@ class Winograd(Method):
             "ending": program.ending(y, **epilogue),
         }  # fmt: skip
         if block:
-            size = up(winograd_kernels.TABLE + winograd_kernels.PATCH + transformed, 64)
+            tables = winograd_kernels.TABLE + winograd_kernels.PATCH + winograd_kernels.HELD
+            size = up(tables + transformed, 64)
             program.step(
                 winograd_kernels.together,
-                -(-tiles // block),
+                -(-tiles // share),
                 **tiling, **source, **steps, **sums, **result,
-                tiles_an_item=block,
+                tiles_an_item=share,
+                held=block,
                 filters=packed[0],
                 scratch=program.scratch_memory(size * program.workers),
                 scratch_size=size,
@@ -390,17 +392,25 @@ class Winograd(Method):
         )  # fmt: skip
 
 
-def _tiles_a_block(e: int, depth: int, columns: int, tiles: int) -> int:
-    """How many tiles a core takes from input to output in its cache; 0: better step by step.
+def _tiles_a_block(e: int, depth: int, columns: int, tiles: int) -> tuple[int, int]:
+    """How many tiles a core holds at a time, and how many are an item; 0: better step by step.
 
-    Step by step each filter is read once, which counts where filters are large and tiles few.
+    Step by step each filter is read once, which counts where filters are large and tiles few. A
+    core that reads large filters holds more tiles for each reading, in the cache that all share.
     """
     a_tile = 4 * e * e * (up(depth, LANES) + up(columns, COLUMNS))
     filters = 4 * e * e * depth * up(columns, COLUMNS)
-    if filters > 6_000_000 and tiles * a_tile < 24_000_000:
-        return 0
-    block = max(ROWS, min(56, 600_000 // a_tile) // ROWS * ROWS)
-    return 0 if tiles < 2 * block else block
+    large = filters > 6_000_000
+    if large and tiles * a_tile < 24_000_000:
+        return 0, 0
+    most = winograd_kernels.MOST
+    block = max(ROWS, min(most, (6_000_000 if large else 600_000) // a_tile) // ROWS * ROWS)
+    if tiles < 2 * block:
+        return 0, 0
+    share = block
+    while large and share < 8 * block and tiles > 8 * share:
+        share += block
+    return block, share
 
 
 class Depthwise(Method):

@@ -330,6 +330,30 @@ def choose(typingctx: Any, where: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def either(typingctx: Any, a: Any, b: Any) -> Any:
+    """The bits that are set in a or in b: zero where both are."""
+
+    def generate(ctx: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first, second = (builder.bitcast(value, INTEGERS) for value in args)
+        return builder.bitcast(builder.or_(first, second), REGISTER)
+
+    return vector(vector, vector), generate
+
+
+@intrinsic
+def some(typingctx: Any, value: Any) -> Any:
+    """Whether any lane is neither 0 nor -0; NaN counts."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        bits = b.bitcast(args[0], INTEGERS)
+        size = repeat(b, ir.Constant(I32, 0x7FFFFFFF), INTEGERS)
+        nonzero = b.icmp_signed("!=", b.and_(bits, size), ir.Constant(INTEGERS, None))
+        return b.icmp_signed("!=", b.bitcast(nonzero, BITS), ir.Constant(BITS, 0))
+
+    return types.boolean(vector), generate
+
+
+@intrinsic
 def pack(typingctx: Any, where: Any) -> Any:
     """Flags as the low bits of an int64."""
 

@@ -29,7 +29,18 @@ from minicnn.kernels.cpu.compiled import arguments, inline, kernel
 from minicnn.kernels.cpu.direct import ENDING, multiply_tile
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.product import COLUMNS
-from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_part, spread, store, store_int
+from minicnn.kernels.cpu.vector import (
+    LANES,
+    ROWS,
+    either,
+    load,
+    load_int,
+    load_part,
+    some,
+    spread,
+    store,
+    store_int,
+)
 
 __all__ = ["FILTER", "apart_input", "apart_output", "apart_product", "together"]
 
@@ -101,44 +112,48 @@ def _output_4(source, step, target, target_step):  # type: ignore[no-untyped-def
 
 @inline
 def _transform_input(
-    first, last, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-    across, down, v, v_step, v_tile, patch,
+    tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column, across, down,
+    v, v_step, patch,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """B^T x B of tiles first .. last - 1 into v[place][tile][channel].
+    """B^T x B of a tile into v[place][channel]; gives whether any of its inputs is not zero.
 
     `patch` is memory for one tile of inputs and one half-transformed one.
     """
     e = m + 2
     half = patch + e * e * VECTOR
-    for tile in range(first, last):
-        column = tile % across * m - pad_column
-        row = tile // across
-        image, row = row // down, row % down * m - pad_row
-        inside = row >= 0 and column >= 0 and row + e <= height and column + e <= width
-        for channel in range(0, channels, LANES):
-            count = min(LANES, channels - channel)
-            source = x + image * x_image + row * x_row + column * x_pixel + 4 * channel
-            source_row, source_pixel = x_row, x_pixel
-            if not inside or count < LANES:
-                for i in range(e):
-                    for j in range(e):
-                        at = patch + (i * e + j) * VECTOR
-                        if 0 <= row + i < height and 0 <= column + j < width:
-                            store(load_part(source + i * x_row + j * x_pixel, count), at)
-                        else:
-                            store(spread(0.0), at)
-                source, source_row, source_pixel = patch, e * VECTOR, VECTOR
-            target = v + (tile - first) * v_tile + 4 * channel
-            for j in range(e):
-                if m == 4:
-                    _input_4(source + j * source_pixel, source_row, half + j * VECTOR, e * VECTOR)
-                else:
-                    _input_2(source + j * source_pixel, source_row, half + j * VECTOR, e * VECTOR)
+    column = tile % across * m - pad_column
+    row = tile // across
+    image, row = row // down, row % down * m - pad_row
+    inside = row >= 0 and column >= 0 and row + e <= height and column + e <= width
+    bits = spread(0.0)
+    for channel in range(0, channels, LANES):
+        count = min(LANES, channels - channel)
+        source = x + image * x_image + row * x_row + column * x_pixel + 4 * channel
+        source_row, source_pixel = x_row, x_pixel
+        if not inside or count < LANES:
             for i in range(e):
-                if m == 4:
-                    _input_4(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
-                else:
-                    _input_2(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
+                for j in range(e):
+                    at = patch + (i * e + j) * VECTOR
+                    if 0 <= row + i < height and 0 <= column + j < width:
+                        store(load_part(source + i * x_row + j * x_pixel, count), at)
+                    else:
+                        store(spread(0.0), at)
+            source, source_row, source_pixel = patch, e * VECTOR, VECTOR
+        target = v + 4 * channel
+        for j in range(e):
+            at = source + j * source_pixel
+            for i in range(e):
+                bits = either(bits, load(at + i * source_row))
+            if m == 4:
+                _input_4(at, source_row, half + j * VECTOR, e * VECTOR)
+            else:
+                _input_2(at, source_row, half + j * VECTOR, e * VECTOR)
+        for i in range(e):
+            if m == 4:
+                _input_4(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
+            else:
+                _input_2(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
+    return some(bits)
 
 
 @inline
@@ -162,71 +177,88 @@ def _products(
 
 @inline
 def _transform_output(
-    first, last, m, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns,
-    across, down, half, end,
+    tile, m, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns, across,
+    down, half, end,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """A^T p A of tiles first .. last - 1, finished and stored."""
+    """A^T p A of a tile, finished and stored; `products` is its line, or 0 where it is zero."""
     e = m + 2
     whole = half + e * m * VECTOR
-    for tile in range(first, last):
-        column = tile % across * m
-        row = tile // across
-        image, row = row // down, row % down * m
-        mode = mode_of(end, image)
-        high, wide = min(m, rows - row), min(m, columns - column)
-        for panel in range(first_panel, last_panel):
-            for part in range(2):
-                channel = panel * COLUMNS + part * LANES
-                count = min(LANES, filters - channel)
-                if count <= 0:
-                    continue
-                source = products + panel * p_panel + (tile - first) * 4 * COLUMNS + part * VECTOR
-                for j in range(e):
-                    if m == 4:
-                        _output_4(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
-                    else:
-                        _output_2(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
-                for i in range(high):
-                    if m == 4:
-                        _output_4(half + i * e * VECTOR, VECTOR, whole, VECTOR)
-                    else:
-                        _output_2(half + i * e * VECTOR, VECTOR, whole, VECTOR)
-                    for j in range(wide):
-                        value = load(whole + j * VECTOR)
-                        finish(value, end, mode, image, row + i, column + j, channel, count)
+    column = tile % across * m
+    row = tile // across
+    image, row = row // down, row % down * m
+    mode = mode_of(end, image)
+    high, wide = min(m, rows - row), min(m, columns - column)
+    for channel in range(first_panel * COLUMNS, min(last_panel * COLUMNS, filters), LANES):
+        count = min(LANES, filters - channel)
+        panel = channel // COLUMNS
+        source = products + panel * p_panel + 4 * (channel - panel * COLUMNS)
+        for j in range(e if products != 0 else 0):
+            if m == 4:
+                _output_4(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
+            else:
+                _output_2(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
+        for i in range(high):
+            if products == 0:
+                for j in range(m):
+                    store(spread(0.0), whole + j * VECTOR)
+            elif m == 4:
+                _output_4(half + i * e * VECTOR, VECTOR, whole, VECTOR)
+            else:
+                _output_2(half + i * e * VECTOR, VECTOR, whole, VECTOR)
+            for j in range(wide):
+                value = load(whole + j * VECTOR)
+                finish(value, end, mode, image, row + i, column + j, channel, count)
 
 
 TABLE = 8 * (ROWS + 1) + 8  # bytes for the products' table of addresses
+MOST = 56  # tiles held by a core
+HELD = 8 * MOST
 PATCH = 2 * 36 * VECTOR + 64  # and for a tile of inputs and a half-transformed one
 
 
 @kernel
 def together(
     worker, item, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-    tiles, tiles_an_item, across, down, filters, panels, columns_out, rows, columns, scratch,
+    tiles, tiles_an_item, held, across, down, filters, panels, columns_out, rows, columns, scratch,
     scratch_size, v_step, v_tile, p_step, p_panel, ending,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Some tiles from input to output, in memory that stays in the cache of one core."""
+    """Some tiles from input to output, in memory that stays near one core.
+
+    Tiles without anything but zeros, as signals of single units have many, are skipped: the others
+    are held until there are `held` of them, and go through the products together.
+    """
     end = arguments(ending, ENDING)
     table = scratch + worker * scratch_size
     patch = table + TABLE
-    v = patch + PATCH
+    numbers = patch + PATCH  # which tiles are held
     places = (m + 2) * (m + 2)
+    v = numbers + HELD
     products = v + places * v_step
-    first = item * tiles_an_item
-    last = min(first + tiles_an_item, tiles)
-    _transform_input(
-        first, last, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-        across, down, v, v_step, v_tile, patch,
-    )  # fmt: skip
-    _products(
-        0, places, last - first, v, v_step, v_tile, channels, filters, panels, 0, panels,
-        columns_out, products, p_step, p_panel, table,
-    )  # fmt: skip
-    _transform_output(
-        first, last, m, products, p_step, p_panel, 0, panels, columns_out, rows, columns, across,
-        down, patch, end,
-    )  # fmt: skip
+    tile = item * tiles_an_item
+    last = min(tile + tiles_an_item, tiles)
+    while tile < last:
+        count = 0
+        while tile < last and count < held:
+            if _transform_input(
+                tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
+                across, down, v + count * v_tile, v_step, patch,
+            ):  # fmt: skip
+                store_int(tile, numbers + 8 * count)
+                count += 1
+            else:
+                _transform_output(
+                    tile, m, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch, end
+                )  # fmt: skip
+            tile += 1
+        _products(
+            0, places, count, v, v_step, v_tile, channels, filters, panels, 0, panels, columns_out,
+            products, p_step, p_panel, table,
+        )  # fmt: skip
+        for number in range(count):
+            _transform_output(
+                load_int(numbers + 8 * number), m, products + number * 4 * COLUMNS, p_step, p_panel,
+                0, panels, columns_out, rows, columns, across, down, patch, end,
+            )  # fmt: skip
 
 
 @kernel
@@ -236,11 +268,11 @@ def apart_input(
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """First of three steps: the inputs of some tiles."""
     first = item * tiles_an_item
-    _transform_input(
-        first, min(first + tiles_an_item, tiles), m, x, x_image, x_row, x_pixel, height, width,
-        channels, pad_row, pad_column, across, down, v + first * v_tile, v_step, v_tile,
-        scratch + worker * scratch_size,
-    )  # fmt: skip
+    for tile in range(first, min(first + tiles_an_item, tiles)):
+        _transform_input(
+            tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
+            across, down, v + tile * v_tile, v_step, scratch + worker * scratch_size,
+        )  # fmt: skip
 
 
 @kernel
@@ -269,8 +301,9 @@ def apart_output(
     parts = (panels + panels_an_item - 1) // panels_an_item
     first = item // parts * tiles_an_item
     first_panel = item % parts * panels_an_item
-    _transform_output(
-        first, min(first + tiles_an_item, tiles), m, products + first * 4 * COLUMNS, p_step,
-        p_panel, first_panel, min(first_panel + panels_an_item, panels), columns_out, rows,
-        columns, across, down, scratch + worker * scratch_size, end,
-    )  # fmt: skip
+    for tile in range(first, min(first + tiles_an_item, tiles)):
+        _transform_output(
+            tile, m, products + tile * 4 * COLUMNS, p_step, p_panel, first_panel,
+            min(first_panel + panels_an_item, panels), columns_out, rows, columns, across, down,
+            scratch + worker * scratch_size, end,
+        )  # fmt: skip
