@@ -314,8 +314,8 @@ class Winograd(Method):
         depth, columns = problem.depth, up(problem.columns, LANES)
         filters = 4.0 * e * e * depth * up(columns, COLUMNS)
         sums = 2.0 * up(tiles, ROWS // 2) * e * e * depth * columns / (0.9 * FLOPS)
-        transforms = tiles * (up(depth, LANES) + columns) * e * e * 1.2e-10
-        return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 1e-5
+        transforms = tiles * (up(depth, LANES) + columns) * e * e * 5e-11
+        return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 3e-6
 
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
         return [winograd_panels(w, problem, winograd_kernels.FILTER[self.m])]
@@ -421,7 +421,9 @@ class Depthwise(Method):
     def why_not(self, problem: Convolution) -> str:
         if reason := _float_planes(problem):
             return reason
-        return "" if problem.groups == problem.channels else "needs as many groups as channels"
+        if problem.groups == problem.channels > 1:
+            return ""
+        return "needs as many groups as channels, more than one"
 
     def cost(self, problem: Convolution) -> float:
         return problem.flops / (FLOPS / 4) + problem.bytes / CACHE
