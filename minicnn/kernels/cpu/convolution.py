@@ -118,7 +118,8 @@ class Direct(Method):
             width = up(problem.columns, LANES)
             work = up(phase.pixels, ROWS // 2) * width * problem.groups
             sums = 2.0 * work * problem.depth * len(phase.taps) / FLOPS
-            overhead = 1 + 8 / max(1, problem.depth)  # of a term
+            merged = problem.window.kernel[1] if self.merges(problem) else 1
+            overhead = 1 + 8 / max(1, problem.depth * merged)  # of a term
             seconds += max(sums * overhead, problem.bytes / CACHE) + work * 4e-11
         return seconds
 
