@@ -315,6 +315,7 @@ class Winograd(Method):
         depth, columns = problem.depth, up(problem.columns, LANES)
         filters = 4.0 * e * e * depth * up(columns, COLUMNS)
         sums = 2.0 * up(tiles, ROWS // 2) * e * e * depth * columns / (0.9 * FLOPS)
+        sums *= 1 + 8 / max(1, depth)  # what each product takes besides
         transforms = tiles * (up(depth, LANES) + columns) * e * e * 5e-11
         return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 3e-6
 
