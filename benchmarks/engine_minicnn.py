@@ -46,7 +46,7 @@ class MiniCNN:
         return lambda: {"output": net(x)}
 
     def conv(self, task: Task) -> Callable[[], dict[str, Any]]:
-        """One convolution of an image in our own layout, channels last, as torch's is in its best."""
+        """One convolution of an image in our own layout, channels last; torch's is in its best."""
         net, x = minicnn.load(task.path), task.spec.images()
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         return lambda: {"output": net(x)}

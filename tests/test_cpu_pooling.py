@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from minicnn import blocks
 from minicnn.kernels import Packed, Window, reference
-from minicnn.kernels.cpu import lanes, normalise, pooling
+from minicnn.kernels.cpu import batches, lanes, normalise, pooling
 from minicnn.kernels.cpu.ending import MASK, RECTIFY
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import LANES, load, store
@@ -277,7 +277,7 @@ def test_softmax_of_extremes():
 @given(shapes, st.sampled_from([0.0, 300.0]), seeds)
 def test_batch_statistics_are_those_of_float64_even_far_from_zero(shape, offset, seed):
     x = normal(shape, seed) + np.float32(offset)
-    mean, variance = normalise.batch_statistics(x)
+    mean, variance = batches.batch_statistics(x)
     np.testing.assert_allclose(mean, double(x).mean((0, 2, 3)), rtol=2e-7, atol=2e-6)
     np.testing.assert_allclose(variance, double(x).var((0, 2, 3)), rtol=1e-5, atol=1e-9)
 
@@ -286,11 +286,11 @@ def test_batch_statistics_are_those_of_float64_even_far_from_zero(shape, offset,
 def test_batch_norm_and_its_gradients(shape, seed):
     x, p = normal(shape, seed) + np.float32(3), normal(shape, seed + 1)
     gain, shift = normal(shape[1], seed + 2), normal(shape[1], seed + 3)
-    y, mean, inverse = normalise.batch_norm(x, gain, shift, 1e-2)
+    y, mean, inverse = batches.batch_norm(x, gain, shift, 1e-2)
     block, per_channel = blocks.Normalise((0, 2, 3), 1e-2), (None, slice(None), None, None)
     h, kept = block.record(double(x))
     close(y, h * double(gain)[per_channel] + double(shift)[per_channel], 1e-5)
-    dx, dgain, dshift = normalise.batch_norm_transposed(p, x, gain, mean, inverse)
+    dx, dgain, dshift = batches.batch_norm_transposed(p, x, gain, mean, inverse)
     close(dx, block.transposed(kept)(double(p) * double(gain)[per_channel]), 2e-5)
     close(dgain, (double(p) * h).sum((0, 2, 3)), 1e-5)
     close(dshift, double(p).sum((0, 2, 3)), 1e-5)
@@ -300,8 +300,8 @@ def test_batch_norm_of_many_blocks_ends_in_relu():
     x = normal((4, 13, 30, 31)) * np.float32(0.1) + np.float32(50)
     mean, inverse = Place("mean"), Place("inverse")
     prog, image = Program(), Image.whole("x", x.shape)
-    normalise.lay_statistics(prog, image, mean, None, inverse, 1e-5)
-    normalise.lay_batch_norm(
+    batches.lay_statistics(prog, image, mean, None, inverse, 1e-5)
+    batches.lay_batch_norm(
         prog, image, Image.whole("y", x.shape), mean, inverse, mode=RECTIFY, signs=Place("signs"),
         signs_image=30 * 31 * 2, signs_row=31 * 2, signs_pixel=2,
     )  # fmt: skip
@@ -317,7 +317,7 @@ def test_batch_norm_of_many_blocks_ends_in_relu():
 def test_sums_over_a_batch_refuse_images_with_gaps():
     image = Image(Place("x"), 1, 3, 4, 4, 3, row=20)
     with pytest.raises(ValueError, match="follow each other"):
-        normalise.lay_statistics(Program(), image, Place("mean"))
+        batches.lay_statistics(Program(), image, Place("mean"))
 
 
 def test_the_exponential_is_accurate_to_its_last_bits():
@@ -338,7 +338,7 @@ EVERYTHING = """
 import sys
 import numpy as np
 from minicnn.kernels import Window
-from minicnn.kernels.cpu import normalise, pooling
+from minicnn.kernels.cpu import batches, normalise, pooling
 
 
 def everything(x, p):
@@ -361,8 +361,8 @@ def everything(x, p):
 
 def over_the_batch(x):
     ones = np.ones(x.shape[1])
-    y, mean, inverse = normalise.batch_norm(x, ones, ones, 1e-5)
-    return [y, mean, inverse, *normalise.batch_norm_transposed(x * x, x, ones, mean, inverse)]
+    y, mean, inverse = batches.batch_norm(x, ones, ones, 1e-5)
+    return [y, mean, inverse, *batches.batch_norm_transposed(x * x, x, ones, mean, inverse)]
 
 
 def inputs():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_differences_are_shares_of_the_largest_value(benchmark_module):
 
 @pytest.mark.slow
 def test_quick_run_measures_and_peers_agree(tmp_path):
-    pytest.importorskip("torch")
+    here = {peer for peer in ("torch", "onnxruntime") if find_spec(peer)}
     out, table = tmp_path / "results.json", tmp_path / "table.md"
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "peers.py", "--quick", "--only", "squeezenet,conv",
@@ -147,8 +148,11 @@ def test_quick_run_measures_and_peers_agree(tmp_path):
     for work in results["works"]:
         assert work["rows"]
         for measured in work["cases"]:
-            assert not measured["failed"], measured["failed"]
-            assert {"torch", "torch-channels-last"} <= measured["agreement"].keys()
+            failed = {peer for peer in measured["failed"] if peer.split("-")[0] in here}
+            assert not failed, measured["failed"]
+            assert "minicnn" in measured["turns"]
+            if "torch" in here:
+                assert {"torch", "torch-channels-last"} <= measured["agreement"].keys()
             assert all(turn["value"] > 0 for turns in measured["turns"].values() for turn in turns)
             for found in measured["agreement"].values():
                 assert found["outputs"] < 1e-4

@@ -19,8 +19,8 @@ from minicnn.kernels.registry import choose, overruled
 __all__ = [
     "adam", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed",
     "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "plane_means", "relu", "set_threads", "sgd",
-    "softmax", "unpool", "unpool_center",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "plane_means", "relu", "set_threads",
+    "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
@@ -221,18 +221,18 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
 def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (N, C, ...)."""
     if _images(x):
-        from minicnn.kernels.cpu import normalise
+        from minicnn.kernels.cpu import batches
 
-        return normalise.batch_statistics(x)
+        return batches.batch_statistics(x)
     return reference.batch_statistics(x)
 
 
 def batch_norm(x: np.ndarray, gain: np.ndarray, shift: np.ndarray, eps: float) -> np.ndarray:
     """(x - mean) / sqrt(variance + eps) gain + shift, by the batch's own statistics."""
     if _images(x) and gain.dtype == shift.dtype == np.float32:
-        from minicnn.kernels.cpu import normalise
+        from minicnn.kernels.cpu import batches
 
-        return normalise.batch_norm(x, gain, shift, eps)[0]
+        return batches.batch_norm(x, gain, shift, eps)[0]
     return reference.batch_norm(x, gain, shift, eps)
 
 
@@ -241,11 +241,11 @@ def batch_norm_transposed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of `batch_norm` with respect to x, gain and shift."""
     if _images(p, x) and gain.dtype == np.float32:
-        from minicnn.kernels.cpu import normalise
+        from minicnn.kernels.cpu import batches
 
-        mean, variance = normalise.batch_statistics(x)
+        mean, variance = batches.batch_statistics(x)
         inverse = (1 / np.sqrt(variance.astype(np.float64) + eps)).astype(np.float32)
-        return normalise.batch_norm_transposed(p, x, gain, mean, inverse)
+        return batches.batch_norm_transposed(p, x, gain, mean, inverse)
     return reference.batch_norm_transposed(p, x, gain, eps)
 
 

@@ -93,7 +93,7 @@ class Plan:
         self.segments: list[Program | Node] = []
         self._lay_steps()
         programs = [segment for segment in self.segments if isinstance(segment, Program)]
-        buffers = [place.buffer for program in programs for _, place in program.patches]
+        buffers: list[Any] = [place.buffer for program in programs for _, place in program.patches]
         self.gates = list(dict.fromkeys(key[1] for key in buffers if key[0] == "given"))
         self._free: list[_Instance] = []
         self._lock = threading.Lock()

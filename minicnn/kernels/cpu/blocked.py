@@ -59,7 +59,7 @@ def split(length: int, most: int, multiple: int) -> int:
 
 
 @inline
-def add_to_tile(table, terms, tile, depth, a_step, b_step, rows, columns, again):  # type: ignore[no-untyped-def]
+def add_to_tile(table, terms, tile, depth, a_step, b_step, rows, columns, again):
     """The micro-kernel that suits the rows and columns left; `again`: add to what stands there."""
     if columns <= LANES:
         multiply_narrow(table, terms, tile, depth, a_step, b_step, again)
@@ -70,7 +70,7 @@ def add_to_tile(table, terms, tile, depth, a_step, b_step, rows, columns, again)
 
 
 @inline
-def turned(source, step, rows, count, target, target_step, corner):  # type: ignore[no-untyped-def]
+def turned(source, step, rows, count, target, target_step, corner):
     """Turn up to LANES rows of up to LANES numbers; LANES lines are written.
 
     Whole blocks are read where they stand. Others are copied to `corner` first, and filled up.
@@ -84,7 +84,7 @@ def turned(source, step, rows, count, target, target_step, corner):  # type: ign
 
 
 @inline
-def copy_panels(source, target, panel_bytes, columns):  # type: ignore[no-untyped-def]
+def copy_panels(source, target, panel_bytes, columns):
     """Copy a row of numbers into one line of each panel; zeros fill the last vector."""
     whole = columns // COLUMNS
     for panel in range(whole):
@@ -95,7 +95,7 @@ def copy_panels(source, target, panel_bytes, columns):  # type: ignore[no-untype
 
 
 @inline
-def _pack_panels(source, step, by_column, depth, columns, target, corner):  # type: ignore[no-untyped-def]
+def _pack_panels(source, step, by_column, depth, columns, target, corner):
     """Copy depth x columns numbers of b into panels [panel][depth][COLUMNS]."""
     panel_bytes = depth * LINE
     if by_column == 4:
@@ -114,7 +114,7 @@ def _pack_panels(source, step, by_column, depth, columns, target, corner):  # ty
 def blocked(
     worker, item, places, a, a_row, a_step, b, b_step, b_column, rows, columns, depth,
     rows_an_item, columns_an_item, spacing, panels, tiles, scratch, scratch_size, ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Some rows and columns of one product of a stack.
 
     `places` holds the offsets of each a and b in bytes. Steps are in bytes; one of a's is 4, and

@@ -31,14 +31,14 @@ SHARE = 1 << 20  # bytes that an item reads
 
 
 @kernel
-def multiply_in_cache(worker, item, table, terms, depth, tile, tile_size, times):  # type: ignore[no-untyped-def]
+def multiply_in_cache(worker, item, table, terms, depth, tile, tile_size, times):
     """One product again and again, into a tile of each thread's own."""
     for _ in range(times):
         multiply(table, terms, tile + worker * tile_size, depth, 4, 4 * COLUMNS, 0)
 
 
 @kernel
-def add_up(worker, item, x, share, sums):  # type: ignore[no-untyped-def]
+def add_up(worker, item, x, share, sums):
     """The sum of an item's share, in eight chains, so that no addition waits for another."""
     first = x + item * share
     a, b, c, d = spread(0.0), spread(0.0), spread(0.0), spread(0.0)

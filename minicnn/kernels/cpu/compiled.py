@@ -79,7 +79,7 @@ class Kernel:
     def _compile(self) -> Any:
         count, inner = len(self.arguments), inline(self.function)
 
-        def entry(worker, item, block):  # type: ignore[no-untyped-def]
+        def entry(worker, item, block):
             inner(worker, item, *arguments(block, count))
 
         signature = types.void(types.int64, types.int64, types.int64)

@@ -408,7 +408,10 @@ def _tiles_a_block(e: int, depth: int, columns: int, tiles: int) -> tuple[int, i
     most = winograd_kernels.MOST
     block = max(ROWS, min(most, (6_000_000 if large else 600_000) // a_tile) // ROWS * ROWS)
     if tiles < 2 * block:
-        return 0, 0
+        if filters > 2_000_000 or tiles < 8:
+            return 0, 0
+        half = up(-(-tiles // 2), ROWS // 2)
+        return half, half
     share = block
     while large and share < 8 * block and tiles > 8 * share:
         share += block

@@ -23,7 +23,7 @@ __all__ = ["lay_finished", "lay_relaid", "lay_unfolded"]
 @kernel
 def finished(
     worker, item, x, x_image, x_row, x_pixel, height, width, channels, rows_an_item, ending
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Some rows of one image."""
     end = arguments(ending, ENDING)
     parts = (height + rows_an_item - 1) // rows_an_item
@@ -42,7 +42,7 @@ def finished(
 def relaid(
     worker, item, x, by_image, by_channel, by_row, by_pixel, height, width, channels, top, left,
     y, rows, columns,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One row of y; element (c, i, j) of x goes to pixel (top + i, left + j)."""
     image, row = item // rows, item % rows
     target = y + 4 * item * columns * channels
@@ -59,7 +59,7 @@ def relaid(
 @kernel
 def unfolded(
     worker, item, x, x_image, x_row, x_pixel, down, across, height, width, channels, ending
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One row of y: pixel (i, j) stands in block (i / down, j / across)."""
     end = arguments(ending, ENDING)
     image, row = item // height, item % height

@@ -95,13 +95,13 @@ def root(typingctx: Any, value: Any) -> Any:
 
 
 @inline
-def load_some(address, count):  # type: ignore[no-untyped-def]
+def load_some(address, count):
     """LANES floats, or the first `count` and zeros."""
     return load(address) if count >= LANES else load_part(address, count)
 
 
 @inline
-def copy(source, target, count):  # type: ignore[no-untyped-def]
+def copy(source, target, count):
     """Copy floats; zeros fill the last vector at the target."""
     whole = count // LANES * VECTOR
     for at in range(0, whole, VECTOR):
@@ -111,14 +111,14 @@ def copy(source, target, count):  # type: ignore[no-untyped-def]
 
 
 @inline
-def clear(target, size):  # type: ignore[no-untyped-def]
+def clear(target, size):
     """Zeros; the last vector may reach further."""
     for at in range(0, size, VECTOR):
         store(spread(0.0), target + at)
 
 
 @inline
-def copy_row(source, pixel, first, last, width, channels, target, step):  # type: ignore[no-untyped-def]
+def copy_row(source, pixel, first, last, width, channels, target, step):
     """Copy pixels first .. last - 1 of a row; there are `width`, and zeros on both sides."""
     begin, end = min(max(0, -first), last - first), max(0, min(last, width) - first)
     clear(target, begin * step)

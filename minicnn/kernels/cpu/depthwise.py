@@ -36,7 +36,7 @@ TERM = 32  # bytes: u, v, offset of the first channel read, offset of the filter
 
 
 @inline
-def _reaching(terms, number, row, height, x_row, x_pixel, found):  # type: ignore[no-untyped-def]
+def _reaching(terms, number, row, height, x_row, x_pixel, found):
     """The terms whose row lies in the image, as lines of (offset in the image, v, filters)."""
     reached = 0
     for term in range(number):
@@ -51,7 +51,7 @@ def _reaching(terms, number, row, height, x_row, x_pixel, found):  # type: ignor
 
 
 @inline
-def _four_sums(found, reached, pixel, step, w):  # type: ignore[no-untyped-def]
+def _four_sums(found, reached, pixel, step, w):
     """Sums of LANES channels of four pixels, none of whose terms lies in the padding."""
     a, b, c, d = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
     for line in range(found, found + 24 * reached, 24):
@@ -65,7 +65,7 @@ def _four_sums(found, reached, pixel, step, w):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _sum(found, reached, pixel, column, width, w, channels, channel, count):  # type: ignore[no-untyped-def]
+def _sum(found, reached, pixel, column, width, w, channels, channel, count):
     """The sum of up to LANES channels of any pixel, which reads from `column` on."""
     value = spread(0.0)
     for line in range(found, found + 24 * reached, 24):
@@ -84,7 +84,7 @@ def sums_by_channel(
     worker, item, x, x_image, x_row, x_pixel, height, width, channels, terms, number, filters,
     rows, columns, step_row, step_column, inside_first, inside_last, count, rows_an_item,
     channels_an_item, scratch, scratch_size, ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Some rows and channels of one image; there are `count` channels.
 
     `channels` is a table of which channel each result reads, in bytes, or 0. All terms of columns

@@ -35,7 +35,7 @@ TAP = 32  # bytes: u, v, first and last column whose tap is between left and rig
 
 
 @inline
-def _row_sum(p, p_step, x, x_step, count, value):  # type: ignore[no-untyped-def]
+def _row_sum(p, p_step, x, x_step, count, value):
     """Add the products of pixels of p and x, LANES channels each, in four sums."""
     a, b, c, d = value, spread(0.0), spread(0.0), spread(0.0)
     fours = count // 4 * 4
@@ -51,7 +51,7 @@ def _row_sum(p, p_step, x, x_step, count, value):  # type: ignore[no-untyped-def
 
 
 @inline
-def _row_sum_of(p, p_step, x, x_step, count, value, table, channels):  # type: ignore[no-untyped-def]
+def _row_sum_of(p, p_step, x, x_step, count, value, table, channels):
     """The same for fewer channels, or for those that a table names."""
     for j in range(count):
         there = x + j * x_step
@@ -65,7 +65,7 @@ def channel_filter_sums(
     worker, item, x, x_image, x_row, x_pixel, height, p, p_image, p_row, p_pixel, batch, rows,
     step_row, step_column, taps, number, count, channels_an_item, channels, parts, sums,
     part_bytes, line,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Sums [tap][channel] over a part of the rows, for some of `count` channels.
 
     `channels` is a table of which channel of x belongs to each, in bytes, or 0.
@@ -104,7 +104,7 @@ def channel_filter_sums(
 
 
 @kernel
-def channel_filter_totals(worker, item, w, number, count, parts, sums, part_bytes, line, scratch):  # type: ignore[no-untyped-def]
+def channel_filter_totals(worker, item, w, number, count, parts, sums, part_bytes, line, scratch):
     """Add up the parts for LANES channels."""
     corner = scratch + worker * VECTOR
     channel = item * LANES

@@ -30,7 +30,7 @@ def SCRATCH(terms: int) -> int:
 
 
 @inline
-def multiply_tile(table, terms, tile, depth, a_step, b_step, rows, columns):  # type: ignore[no-untyped-def]
+def multiply_tile(table, terms, tile, depth, a_step, b_step, rows, columns):
     """The micro-kernel that suits the rows and columns left."""
     if columns <= LANES:
         multiply_narrow(table, terms, tile, depth, a_step, b_step, 0)
@@ -41,7 +41,7 @@ def multiply_tile(table, terms, tile, depth, a_step, b_step, rows, columns):  # 
 
 
 @inline
-def _reach(taps, terms):  # type: ignore[no-untyped-def]
+def _reach(taps, terms):
     """The least and greatest offset of all taps: of rows, and of columns."""
     least_u = least_v = most_u = most_v = 0
     for term in range(terms):
@@ -52,7 +52,7 @@ def _reach(taps, terms):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _fill_inside(table, taps, terms, first, x_row, x_pixel, step):  # type: ignore[no-untyped-def]
+def _fill_inside(table, taps, terms, first, x_row, x_pixel, step):
     """Addresses for pixels side by side, all of whose taps lie inside the image."""
     for term in range(terms):
         u, v = load_int(taps + 16 * term), load_int(taps + 16 * term + 8)
@@ -66,7 +66,7 @@ def _fill_inside(table, taps, terms, first, x_row, x_pixel, step):  # type: igno
 def _fill_checked(
     table, places, taps, terms, source, x_row, x_pixel, height, width, zeros, first, pixels,
     columns, step_row, step_column,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Addresses for any pixels; outside of the image they are those of zeros."""
     for m in range(ROWS):
         pixel = min(first + m, pixels - 1)
@@ -88,7 +88,7 @@ def direct(
     worker, item, x, x_image, x_row, x_pixel, height, width, zeros, taps, terms, depth, filters,
     rows, columns, step_row, step_column, groups, channels, tiles, tiles_an_item, panels,
     panels_an_item, scratch, scratch_size, ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Some pixels and some filters of one image and group.
 
     `taps` holds (u, v) for each term; `depth` input channels and `channels` output channels a

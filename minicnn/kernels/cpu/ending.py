@@ -50,7 +50,7 @@ FIELDS = (
 
 
 @inline
-def load_bits(address, channel, count):  # type: ignore[no-untyped-def]
+def load_bits(address, channel, count):
     """The bits of LANES channels from `channel` on, of which `count` exist."""
     first = address + (channel >> 3)
     bits = load_byte(first)
@@ -62,7 +62,7 @@ def load_bits(address, channel, count):  # type: ignore[no-untyped-def]
 
 
 @inline
-def store_bits(bits, address, channel, count):  # type: ignore[no-untyped-def]
+def store_bits(bits, address, channel, count):
     """Write the bits of LANES channels; lower channels of a byte must be written first."""
     first = address + (channel >> 3)
     if count < LANES:
@@ -75,7 +75,7 @@ def store_bits(bits, address, channel, count):  # type: ignore[no-untyped-def]
 
 
 @inline
-def mode_of(end, image):  # type: ignore[no-untyped-def]
+def mode_of(end, image):
     """The mode of an image."""
     if end[MODES] != 0:
         return load_int(end[MODES] + 8 * image)
@@ -83,7 +83,7 @@ def mode_of(end, image):  # type: ignore[no-untyped-def]
 
 
 @inline
-def finish(value, end, mode, image, row, column, channel, count):  # type: ignore[no-untyped-def]
+def finish(value, end, mode, image, row, column, channel, count):
     """Finish and store LANES channels of one pixel, of which `count` exist.
 
     `end` is the tuple of the fields above, `mode` that of the image.

@@ -46,7 +46,7 @@ def filter_sums(
     rows, columns, stride_row, stride_column, pad_row, pad_column, extent_row, extent_column,
     groups, channels, filters, taps, channels_an_item, filters_an_item, images, band, span, parts,
     offsets, x_step, x_line, p_step, xs, ps, block, sums, part_bytes, scratch, scratch_size,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Sums over a part of the pixels for some channels and filters of one group.
 
     A chunk is `band` x `span` pixels of `images` images. `offsets` holds for each row (c, t) where
@@ -134,7 +134,7 @@ def filter_sums(
 def filter_totals(
     worker, item, w, groups, channels, filters, taps, channels_an_item, filters_an_item, parts,
     block, sums, part_bytes, scratch, scratch_size,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Add up the parts for one tile row of an item of `filter_sums`, and store it in w."""
     corner = scratch + worker * scratch_size
     tile_rows = (min(channels_an_item, channels) * taps + ROWS - 1) // ROWS

@@ -86,7 +86,7 @@ def apart(typingctx: Any, value: Any) -> Any:
 
 
 @inline
-def store_some(value, address, count):  # type: ignore[no-untyped-def]
+def store_some(value, address, count):
     """Write the first `count` lanes."""
     if count == LANES:
         store(value, address)
@@ -169,7 +169,7 @@ _, _store_lanes = _integers(LANES)
 
 
 @inline
-def load_word(address, count):  # type: ignore[no-untyped-def]
+def load_word(address, count):
     """Up to 8 bytes as an int64, lowest first."""
     if count == 8:
         return _load_64(address)
@@ -185,7 +185,7 @@ def load_word(address, count):  # type: ignore[no-untyped-def]
 
 
 @inline
-def save_bits(found, address, channel, count):  # type: ignore[no-untyped-def]
+def save_bits(found, address, channel, count):
     """Write flags as bits, one a channel; lower channels of a byte must be written first."""
     if count == LANES and LANES >= 8:  # whole bytes
         _store_lanes(pack(found), address + (channel >> 3))
@@ -247,7 +247,7 @@ def _double(typingctx: Any, value: Any, counts: Any) -> Any:
 
 
 @inline
-def exponential(x):  # type: ignore[no-untyped-def]
+def exponential(x):
     """e^x for x below 88; 0 where the result would be no normal number. NaN stays NaN."""
     magic = spread(12582912.0)  # 1.5 2^23: a float this large has its integer in its low bits
     shifted = multiply_add(x, spread(1.44269504088896341), magic)
@@ -264,7 +264,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @inline
-def power(s, exponent, memory):  # type: ignore[no-untyped-def]
+def power(s, exponent, memory):
     """s^-exponent for s > 0; exponents 3/4, 1/2 and 1 without logarithms.
 
     `memory` has room for a register.

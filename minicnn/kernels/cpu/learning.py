@@ -41,7 +41,7 @@ BLOCK = 8192  # numbers an item
 
 
 @inline
-def _put(value, address, count):  # type: ignore[no-untyped-def]
+def _put(value, address, count):
     """Store LANES floats, or the first `count`."""
     if count >= LANES:
         store(value, address)
@@ -50,7 +50,7 @@ def _put(value, address, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sgd_step(worker, item, w, gradient, velocity, size, settings, nesterov):  # type: ignore[no-untyped-def]
+def sgd_step(worker, item, w, gradient, velocity, size, settings, nesterov):
     """One block; `velocity` may be 0. `settings`: -rate, momentum, 1 - dampening, decay."""
     rate, momentum = spread(load_one(settings)), spread(load_one(settings + 4))
     fresh, decay = spread(load_one(settings + 8)), spread(load_one(settings + 12))
@@ -66,7 +66,7 @@ def sgd_step(worker, item, w, gradient, velocity, size, settings, nesterov):  # 
 
 
 @kernel
-def adam_step(worker, item, w, gradient, mean, square, size, settings):  # type: ignore[no-untyped-def]
+def adam_step(worker, item, w, gradient, mean, square, size, settings):
     """One block; see `adam_settings`."""
     shrink, decay = spread(load_one(settings)), spread(load_one(settings + 4))
     fresh, keep = spread(load_one(settings + 8)), spread(load_one(settings + 12))

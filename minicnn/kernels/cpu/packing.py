@@ -24,7 +24,7 @@ __all__ = ["panels", "winograd_panels"]
 def pack(
     worker, item, w, by_group, by_depth, by_column, by_tap, taps, terms, depth, columns, panels,
     target,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One panel of one group; `taps` holds the numbers of the taps wanted."""
     group, panel = item // panels, item % panels
     first = panel * COLUMNS
@@ -39,7 +39,7 @@ def pack(
 
 
 @inline
-def _row(g, i, w0, w1, w2):  # type: ignore[no-untyped-def]
+def _row(g, i, w0, w1, w2):
     """Row i of G times three numbers."""
     at = g + 24 * i
     return load_double(at) * w0 + load_double(at + 8) * w1 + load_double(at + 16) * w2
@@ -48,7 +48,7 @@ def _row(g, i, w0, w1, w2):  # type: ignore[no-untyped-def]
 @kernel
 def pack_winograd(
     worker, item, w, by_depth, by_column, by_tap, last_tap, g, e, depth, columns, panels, target,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One panel at one depth; tap t is read at |last_tap - t|, which turns filters round."""
     k, panel = item // panels, item % panels
     for column in range(min(COLUMNS, columns - panel * COLUMNS)):

@@ -69,20 +69,20 @@ Sizes = tuple[int, ...]
 
 
 @inline
-def entries(table, position):  # type: ignore[no-untyped-def]
+def entries(table, position):
     """Where a table's entries for a position begin and end; each is (partner, label)."""
     line = table + 24 * position
     return table + load_int(line), table + load_int(line + 8)
 
 
 @inline
-def divisor(table, position):  # type: ignore[no-untyped-def]
+def divisor(table, position):
     """The number by which a position's sum is divided."""
     return load_int(table + 24 * position + 16)
 
 
 @inline
-def named(switches, plane, planes, tap, count):  # type: ignore[no-untyped-def]
+def named(switches, plane, planes, tap, count):
     """Bits of the channels whose switch is `tap`, of `count` bytes of channels."""
     found = -1
     for i in range(planes):
@@ -92,7 +92,7 @@ def named(switches, plane, planes, tap, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def maxima(  # type: ignore[no-untyped-def]
+def maxima(
     worker, item, x, x_image, x_row, x_pixel, row_table, column_table, y, y_image, y_row, y_pixel,
     rows, columns, channels, lines, lines_an_item, switches, switches_image, switches_row,
     switches_pixel, plane, planes,
@@ -125,7 +125,7 @@ def maxima(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def routed(  # type: ignore[no-untyped-def]
+def routed(
     worker, item, p, p_image, p_row, p_pixel, row_table, column_table, rows, columns, channels,
     lines, lines_an_item, switches, switches_images, switches_image, own_row, own_pixel,
     partner_row, partner_pixel, plane, planes, centres, centre, scratch, scratch_size, ending,
@@ -173,7 +173,7 @@ def routed(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def averaged(  # type: ignore[no-untyped-def]
+def averaged(
     worker, item, x, x_image, x_row, x_pixel, row_table, column_table, rows, columns, channels,
     lines, lines_an_item, channels_an_item, ending,
 ):  # fmt: skip

@@ -158,7 +158,7 @@ class Program:
         self.scratch = max(self.scratch, size)
         return Place(SCRATCH)
 
-    def run(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
+    def run(self, buffers: Mapping[Any, np.ndarray]) -> None:
         """Bind and run at once."""
         Bound(self).run(buffers)
 
@@ -175,7 +175,7 @@ class Bound:
     """
 
     def __init__(
-        self, program: Program, fixed: Mapping[Hashable, np.ndarray] | None = None
+        self, program: Program, fixed: Mapping[Any, np.ndarray] | None = None
     ) -> None:
         self.program = program
         self._numbers = np.array(program.numbers, np.int64)
@@ -196,7 +196,7 @@ class Bound:
         self._offsets = np.array([place.offset for _, place in open_], np.int64)
         self._which = np.array([number[place.buffer] for _, place in open_], np.int64)
 
-    def run(self, buffers: Mapping[Hashable, np.ndarray]) -> None:
+    def run(self, buffers: Mapping[Any, np.ndarray]) -> None:
         """Run all steps on these buffers; others may be among them.
 
         Raises

@@ -27,7 +27,7 @@ GRAIN = max(8, LANES)  # items begin at whole bytes of sign bits
 
 
 @inline
-def _add_block(numbers, step, batch, block, sums):  # type: ignore[no-untyped-def]
+def _add_block(numbers, step, batch, block, sums):
     """Add the products of LANES numbers of some rows of x with a turned block of W."""
     for _ in range(0, batch - 1, 2):
         first, second = load(sums), load(sums + VECTOR)
@@ -51,7 +51,7 @@ def _add_block(numbers, step, batch, block, sums):  # type: ignore[no-untyped-de
 def few_by_rows(
     worker, item, x, x_row, w, w_row, batch, inside, out, blocks_an_item, scratch, scratch_size,
     ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """y = x W^T for some blocks of LANES rows of W."""
     end = arguments(ending, ENDING)
     block = scratch + worker * scratch_size
@@ -82,7 +82,7 @@ def few_by_rows(
 
 
 @inline
-def _add_row(number, line, sums, width):  # type: ignore[no-untyped-def]
+def _add_row(number, line, sums, width):
     """Add a number times a row, or some columns of it."""
     for i in range(0, width, LANES):
         value = multiply_add(number, load_some(line + 4 * i, width - i), load(sums + 4 * i))
@@ -90,7 +90,7 @@ def _add_row(number, line, sums, width):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _add_four(p, line, step, sums, width):  # type: ignore[no-untyped-def]
+def _add_four(p, line, step, sums, width):
     """Add four numbers times four rows; whole vectors."""
     p0, p1 = spread(load_one(p)), spread(load_one(p + 4))
     p2, p3 = spread(load_one(p + 8)), spread(load_one(p + 12))
@@ -103,7 +103,7 @@ def _add_four(p, line, step, sums, width):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _add_four_twice(p, p_row, line, step, sums, sums_row, width):  # type: ignore[no-untyped-def]
+def _add_four_twice(p, p_row, line, step, sums, sums_row, width):
     """The same for two rows of p."""
     q = p + p_row
     p0, p1 = spread(load_one(p)), spread(load_one(p + 4))
@@ -123,7 +123,7 @@ def _add_four_twice(p, p_row, line, step, sums, sums_row, width):  # type: ignor
 @kernel
 def few_by_columns(
     worker, item, p, p_row, w, w_row, batch, inside, out, span, scratch, scratch_size, ending
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """x = p W for a span of columns of W."""
     end = arguments(ending, ENDING)
     sums, sums_row = scratch + worker * scratch_size, 4 * span

@@ -73,9 +73,7 @@ def conv_phases(window: Window, out: Sequence[int]) -> list[Phase]:
     return [Phase((rows, columns), (0, 0), (1, 1), step, pairs, tuple(range(len(pairs))))]
 
 
-def joined_phases(
-    window: Window, size: Sequence[int], times: int = 1
-) -> tuple[Phase, np.ndarray]:
+def joined_phases(window: Window, size: Sequence[int], times: int = 1) -> tuple[Phase, np.ndarray]:
     """All phases of a transposed convolution as one sum over the taps of any of them.
 
     Parameters

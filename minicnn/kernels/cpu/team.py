@@ -97,7 +97,7 @@ _give_way = types.ExternalFunction(
 )
 
 
-def _walk(worker, number, steps, count, counters):  # type: ignore[no-untyped-def]
+def _walk(worker, number, steps, count, counters):
     """One thread's way through the list; `steps` holds kernel, items, block for each step."""
     for step in range(count):
         line, own = steps + 24 * step, counters + LINE * (number + 1) * step
@@ -128,12 +128,12 @@ def _walk(worker, number, steps, count, counters):  # type: ignore[no-untyped-de
 _walk_compiled = numba.njit(nogil=True, error_model="numpy")(_walk)
 
 
-def _together(number, steps, count, counters):  # type: ignore[no-untyped-def]
+def _together(number, steps, count, counters):
     for worker in numba.prange(number):
         _walk_compiled(worker, number, steps, count, counters)
 
 
-def _alone(steps, count, counters):  # type: ignore[no-untyped-def]
+def _alone(steps, count, counters):
     _walk_compiled(0, 1, steps, count, counters)
 
 

@@ -63,7 +63,7 @@ VECTOR = 4 * LANES  # bytes
 
 
 @inline
-def _input_2(source, step, target, target_step):  # type: ignore[no-untyped-def]
+def _input_2(source, step, target, target_step):
     """B^T x for m = 2, of four vectors."""
     x0, x1 = load(source), load(source + step)
     x2, x3 = load(source + 2 * step), load(source + 3 * step)
@@ -74,7 +74,7 @@ def _input_2(source, step, target, target_step):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _input_4(source, step, target, target_step):  # type: ignore[no-untyped-def]
+def _input_4(source, step, target, target_step):
     """B^T x for m = 4, of six vectors."""
     x0, x1, x2 = load(source), load(source + step), load(source + 2 * step)
     x3, x4, x5 = load(source + 3 * step), load(source + 4 * step), load(source + 5 * step)
@@ -90,7 +90,7 @@ def _input_4(source, step, target, target_step):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _output_2(source, step, target, target_step):  # type: ignore[no-untyped-def]
+def _output_2(source, step, target, target_step):
     """A^T p for m = 2, of four vectors."""
     p1, p2 = load(source + step), load(source + 2 * step)
     store(load(source) + p1 + p2, target)
@@ -98,7 +98,7 @@ def _output_2(source, step, target, target_step):  # type: ignore[no-untyped-def
 
 
 @inline
-def _output_4(source, step, target, target_step):  # type: ignore[no-untyped-def]
+def _output_4(source, step, target, target_step):
     """A^T p for m = 4, of six vectors."""
     p1, p2 = load(source + step), load(source + 2 * step)
     p3, p4 = load(source + 3 * step), load(source + 4 * step)
@@ -114,7 +114,7 @@ def _output_4(source, step, target, target_step):  # type: ignore[no-untyped-def
 def _transform_input(
     tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column, across, down,
     v, v_step, patch,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """B^T x B of a tile into v[place][channel]; gives whether any of its inputs is not zero.
 
     `patch` is memory for one tile of inputs and one half-transformed one.
@@ -160,7 +160,7 @@ def _transform_input(
 def _products(
     first, last, tiles, v, v_step, v_tile, channels, filters, panels, first_panel, last_panel,
     filters_left, products, p_step, p_panel, table,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Sums over channels for places first .. last - 1: products[place][panel][tile][COLUMNS]."""
     for place in range(first, last):
         for panel in range(first_panel, last_panel):
@@ -179,7 +179,7 @@ def _products(
 def _transform_output(
     tile, m, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns, across,
     down, half, end,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """A^T p A of a tile, finished and stored; `products` is its line, or 0 where it is zero."""
     e = m + 2
     whole = half + e * m * VECTOR
@@ -221,7 +221,7 @@ def together(
     worker, item, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
     tiles, tiles_an_item, held, across, down, filters, panels, columns_out, rows, columns, scratch,
     scratch_size, v_step, v_tile, p_step, p_panel, ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Some tiles from input to output, in memory that stays near one core.
 
     Tiles without anything but zeros, as signals of single units have many, are skipped: the others
@@ -247,7 +247,8 @@ def together(
                 count += 1
             else:
                 _transform_output(
-                    tile, m, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch, end
+                    tile, m, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch,
+                    end,
                 )  # fmt: skip
             tile += 1
         _products(
@@ -265,7 +266,7 @@ def together(
 def apart_input(
     worker, item, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
     tiles, tiles_an_item, across, down, scratch, scratch_size, v, v_step, v_tile,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """First of three steps: the inputs of some tiles."""
     first = item * tiles_an_item
     for tile in range(first, min(first + tiles_an_item, tiles)):
@@ -279,7 +280,7 @@ def apart_input(
 def apart_product(
     worker, item, tiles, v, v_step, v_tile, channels, filters, panels, panels_an_item, columns_out,
     products, p_step, p_panel, scratch, scratch_size,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Second: one place and some panels of all tiles; each filter is read once."""
     parts = (panels + panels_an_item - 1) // panels_an_item
     place, part = item // parts, item % parts
@@ -295,7 +296,7 @@ def apart_product(
 def apart_output(
     worker, item, m, tiles, tiles_an_item, across, down, products, p_step, p_panel, panels,
     panels_an_item, columns_out, rows, columns, scratch, scratch_size, ending,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Third: the outputs of some tiles and panels."""
     end = arguments(ending, ENDING)
     parts = (panels + panels_an_item - 1) // panels_an_item
