@@ -78,8 +78,4 @@ def planar(window: Window) -> Window:
         return window
     if window.rank != 1:
         raise ValueError(f"compiled kernels know one and two spatial axes, not {window.rank}")
-    begin, end = window.pads
-    return Window(
-        (1, *window.kernel), (1, *window.stride), (0, begin, 0, end), (1, *window.dilation),
-        window.ceil_mode,
-    )  # fmt: skip
+    return window.lifted()

@@ -174,9 +174,7 @@ class Bound:
         Buffers that stay the same, by key. All others are given to each run.
     """
 
-    def __init__(
-        self, program: Program, fixed: Mapping[Any, np.ndarray] | None = None
-    ) -> None:
+    def __init__(self, program: Program, fixed: Mapping[Any, np.ndarray] | None = None) -> None:
         self.program = program
         self._numbers = np.array(program.numbers, np.int64)
         self._held = {**program.constants, **(fixed or {}), ARGUMENTS: self._numbers}
