@@ -19,15 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import arguments, kernel
-from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, root
+from minicnn.kernels.cpu.compiled import kernel
+from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, root, store_some
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.laid import pixels
-from minicnn.kernels.cpu.lanes import (
-    store_some,
-)
 from minicnn.kernels.cpu.normalise import bits, count_pixels
-from minicnn.kernels.cpu.pooling import ENDING, by_lines, on_arrays
+from minicnn.kernels.cpu.pooling import by_lines, on_arrays
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import (
     LANES,
@@ -169,10 +166,9 @@ def normalised(
     inverse, gain, shift, ending,
 ):  # fmt: skip
     """Batch norm: some rows of y."""
-    end = arguments(ending, ENDING)
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         for column in range(columns):
             source = x + image * x_image + row * x_row + column * x_pixel
             for channel in range(0, channels, LANES):
@@ -184,7 +180,7 @@ def normalised(
                 value = value * factor
                 if shift != 0:
                     value = value + load_some(shift + at, count)
-                finish(value, end, mode, image, row, column, channel, count)
+                finish(value, ending, mode, image, row, column, channel, count)
 
 
 @kernel
@@ -193,11 +189,10 @@ def normalised_back(
     lines, lines_an_item, mean, inverse, gain, dgain, dshift, part, ending,
 ):  # fmt: skip
     """Batch norm transposed: some rows of dx. `part` is 1/n."""
-    end = arguments(ending, ENDING)
     part_of = spread(as_float(part))
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         for column in range(columns):
             signal = p + image * p_image + row * p_row + column * p_pixel
             source = x + image * x_image + row * x_row + column * x_pixel
@@ -210,7 +205,7 @@ def normalised_back(
                 value = load_some(signal + at, count) - common * part_of
                 if gain != 0:
                     factor = factor * load_some(gain + at, count)
-                finish(value * factor, end, mode, image, row, column, channel, count)
+                finish(value * factor, ending, mode, image, row, column, channel, count)
 
 
 def lay_batch_norm(

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
+from minicnn.kernels.cpu.compiled import inline, kernel
 from minicnn.kernels.cpu.dense_lanes import VECTOR, copy, load_some, turn
-from minicnn.kernels.cpu.ending import FIELDS, finish, mode_of
+from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.product import COLUMNS, multiply, multiply_half, multiply_narrow
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_int, store, store_int
@@ -40,7 +40,6 @@ __all__ = [
 
 DEPTH = 256  # of the inner index, at a time
 HIGH, WIDE = 12 * ROWS, 8 * COLUMNS  # rows and columns an item, at most
-ENDING = len(FIELDS)
 LINE = 4 * COLUMNS  # bytes of a panel's or tile's line
 TILE = ROWS * LINE
 CORNER = -(-8 * (ROWS + 1) // 64) * 64  # where in scratch memory, after the table of addresses,
@@ -121,7 +120,6 @@ def blocked(
     one of b's. `spacing` is the distance of packed lines of a; `panels` and `tiles` say where in
     scratch memory packed panels of b and tiles of c begin.
     """
-    end = arguments(ending, ENDING)
     table = scratch + worker * scratch_size
     lines = table + PACKED
     panels += table
@@ -161,12 +159,12 @@ def blocked(
 
     for m in range(high):
         image = matrix * rows + first_row + m
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         line = tiles + m // ROWS * TILE + m % ROWS * LINE
         for first in range(0, wide, LANES):
             sums = load(line + first // COLUMNS * panel_tiles + 4 * (first % COLUMNS))
             left = min(LANES, wide - first)
-            finish(sums, end, mode, image, 0, 0, first_column + first, left)
+            finish(sums, ending, mode, image, 0, 0, first_column + first, left)
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,13 @@ from numba.extending import intrinsic
 from minicnn.kernels.cpu import vector
 from minicnn.kernels.notices import compiling
 
-__all__ = ["Kernel", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel"]
+__all__ = ["Kernel", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel", "within"]
 
 inline = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 """For functions that kernels call."""
+
+within = numba.njit(nogil=True, error_model="numpy", boundscheck=False, forceinline=True)
+"""For those that become part of their caller, which then knows what its arguments are."""
 
 
 class Kernel:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.kernels.cpu.compiled import arguments, kernel
-from minicnn.kernels.cpu.dense_lanes import load_some
-from minicnn.kernels.cpu.direct import ENDING
-from minicnn.kernels.cpu.ending import finish, mode_of
+from minicnn.kernels.cpu.compiled import kernel
+from minicnn.kernels.cpu.ending import finish_line, mode_of
 from minicnn.kernels.cpu.program import Image, Place, Program
-from minicnn.kernels.cpu.vector import LANES, load_one, store_one
+from minicnn.kernels.cpu.vector import load_one, store_one
 
 __all__ = ["lay_finished", "lay_relaid", "lay_unfolded"]
 
@@ -25,17 +23,13 @@ def finished(
     worker, item, x, x_image, x_row, x_pixel, height, width, channels, rows_an_item, ending
 ):  # fmt: skip
     """Some rows of one image."""
-    end = arguments(ending, ENDING)
     parts = (height + rows_an_item - 1) // rows_an_item
     image, first = item // parts, item % parts * rows_an_item
-    mode = mode_of(end, image)
+    mode = mode_of(ending, image)
     for row in range(first, min(first + rows_an_item, height)):
         for column in range(width):
             source = x + image * x_image + row * x_row + column * x_pixel
-            for channel in range(0, channels, LANES):
-                count = min(LANES, channels - channel)
-                value = load_some(source + 4 * channel, count)
-                finish(value, end, mode, image, row, column, channel, count)
+            finish_line(source, ending, mode, image, row, column, channels)
 
 
 @kernel
@@ -61,16 +55,12 @@ def unfolded(
     worker, item, x, x_image, x_row, x_pixel, down, across, height, width, channels, ending
 ):  # fmt: skip
     """One row of y: pixel (i, j) stands in block (i / down, j / across)."""
-    end = arguments(ending, ENDING)
     image, row = item // height, item % height
-    mode = mode_of(end, image)
+    mode = mode_of(ending, image)
     source = x + image * x_image + row // down * x_row + 4 * channels * across * (row % down)
     for column in range(width):
         at = source + column // across * x_pixel + 4 * channels * (column % across)
-        for channel in range(0, channels, LANES):
-            count = min(LANES, channels - channel)
-            value = load_some(at + 4 * channel, count)
-            finish(value, end, mode, image, row, column, channel, count)
+        finish_line(at, ending, mode, image, row, column, channels)
 
 
 def lay_unfolded(

@@ -28,11 +28,22 @@ from minicnn.kernels.cpu.vector import (
     read,
     spread,
     store,
+    store_part,
     vector,
     write,
 )
 
-__all__ = ["VECTOR", "clear", "copy", "copy_row", "gather", "load_some", "root", "turn"]
+__all__ = [
+    "VECTOR",
+    "clear",
+    "copy",
+    "copy_row",
+    "gather",
+    "load_some",
+    "root",
+    "store_some",
+    "turn",
+]
 
 VECTOR = 4 * LANES
 """Bytes in a register."""
@@ -98,6 +109,15 @@ def root(typingctx: Any, value: Any) -> Any:
 def load_some(address, count):
     """LANES floats, or the first `count` and zeros."""
     return load(address) if count >= LANES else load_part(address, count)
+
+
+@inline
+def store_some(value, address, count):
+    """Write the first `count` lanes; a whole vector at once, since some processors mask slowly."""
+    if count >= LANES:
+        store(value, address)
+    else:
+        store_part(value, address, count)
 
 
 @inline

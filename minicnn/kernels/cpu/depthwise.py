@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.cpu.blocked import ENDING, split
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
+from minicnn.kernels.cpu.blocked import split
+from minicnn.kernels.cpu.compiled import inline, kernel
 from minicnn.kernels.cpu.dense_lanes import gather, load_some
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.laid import Laid, pixels, planar, workers_for
@@ -90,7 +90,6 @@ def sums_by_channel(
     `channels` is a table of which channel each result reads, in bytes, or 0. All terms of columns
     inside_first .. inside_last - 1 lie between the image's left and right.
     """
-    end = arguments(ending, ENDING)
     found = scratch + worker * scratch_size
     row_parts = (rows + rows_an_item - 1) // rows_an_item
     first_row = item % row_parts * rows_an_item
@@ -101,7 +100,7 @@ def sums_by_channel(
     last_row = min(first_row + rows_an_item, rows)
     last_channel = min(first_channel + channels_an_item, count)
     source = x + image * x_image
-    mode = mode_of(end, image)
+    mode = mode_of(ending, image)
     step = step_column * x_pixel
     for channel in range(first_channel, last_channel, LANES):
         left = min(LANES, count - channel)
@@ -114,15 +113,15 @@ def sums_by_channel(
                 pixel = source + column * step
                 if simple and column >= inside_first and column + 4 <= inside_last:
                     a, b, c, d = _four_sums(found, reached, pixel + 4 * channel, step, w)
-                    finish(a, end, mode, image, row, column, channel, LANES)
-                    finish(b, end, mode, image, row, column + 1, channel, LANES)
-                    finish(c, end, mode, image, row, column + 2, channel, LANES)
-                    finish(d, end, mode, image, row, column + 3, channel, LANES)
+                    finish(a, ending, mode, image, row, column, channel, LANES)
+                    finish(b, ending, mode, image, row, column + 1, channel, LANES)
+                    finish(c, ending, mode, image, row, column + 2, channel, LANES)
+                    finish(d, ending, mode, image, row, column + 3, channel, LANES)
                     column += 4
                 else:
                     at = column * step_column
                     value = _sum(found, reached, pixel, at, width, w, channels, channel, left)
-                    finish(value, end, mode, image, row, column, channel, left)
+                    finish(value, ending, mode, image, row, column, channel, left)
                     column += 1
 
 

@@ -12,16 +12,15 @@ Filters are packed by columns of the tile: [group][panel][tap][channel][COLUMNS]
 
 from __future__ import annotations
 
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
-from minicnn.kernels.cpu.ending import FIELDS, finish, mode_of
+from minicnn.kernels.cpu.compiled import inline, kernel
+from minicnn.kernels.cpu.ending import finish_tile, mode_of
 from minicnn.kernels.cpu.product import COLUMNS, multiply, multiply_half, multiply_narrow
-from minicnn.kernels.cpu.vector import LANES, ROWS, load, load_int, store_int
+from minicnn.kernels.cpu.vector import LANES, ROWS, load_int, store_int
 
 __all__ = ["SCRATCH", "direct", "multiply_tile"]
 
 LINE = 8 * (ROWS + 1)  # bytes a term takes in the table of addresses
 TILE = 4 * ROWS * COLUMNS
-ENDING = len(FIELDS)
 
 
 def SCRATCH(terms: int) -> int:
@@ -94,7 +93,6 @@ def direct(
     `taps` holds (u, v) for each term; `depth` input channels and `channels` output channels a
     group; `tiles` of ROWS output pixels, `panels` of COLUMNS filters.
     """
-    end = arguments(ending, ENDING)
     tile = scratch + worker * scratch_size
     places = tile + TILE  # where each row's pixel begins in the input: row, column
     table = places + 16 * ROWS
@@ -112,7 +110,7 @@ def direct(
     filters += group * panels * panel_bytes
     pixels = rows * columns
     last_panel = min(first_panel + panels_an_item, panels)
-    mode = mode_of(end, image)
+    mode = mode_of(ending, image)
     least_u, most_u, least_v, most_v = _reach(taps, terms)
 
     for number in range(part * tiles_an_item, min((part + 1) * tiles_an_item, tiles)):
@@ -143,16 +141,4 @@ def direct(
             left = channels - panel * COLUMNS
             multiply_tile(table, terms, tile, depth, 4, 4 * COLUMNS, valid, left)
             channel = group * channels + panel * COLUMNS
-            row = first // columns
-            column = first - row * columns
-            for m in range(valid):
-                sums = tile + 4 * m * COLUMNS
-                finish(load(sums), end, mode, image, row, column, channel, min(left, LANES))
-                if left > LANES:
-                    rest = min(left - LANES, LANES)
-                    finish(
-                        load(sums + 4 * LANES), end, mode, image, row, column, channel + LANES, rest
-                    )
-                column += 1
-                if column == columns:
-                    row, column = row + 1, 0
+            finish_tile(tile, valid, ending, mode, image, row, column, 0, columns, channel, left)

@@ -41,7 +41,6 @@ from minicnn.kernels.cpu.vector import (
     spread,
     store,
     store_one,
-    store_part,
     vector,
     write,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "load_word",
     "power",
     "save_bits",
-    "store_some",
     "takes",
 ]
 
@@ -83,15 +81,6 @@ def apart(typingctx: Any, value: Any) -> Any:
         return b.asm(kind, "", "=v,0", args, side_effect=False)
 
     return vector(vector), generate
-
-
-@inline
-def store_some(value, address, count):
-    """Write the first `count` lanes."""
-    if count == LANES:
-        store(value, address)
-    else:
-        store_part(value, address, count)
 
 
 def _limit(b: Any, number: Any) -> Any:

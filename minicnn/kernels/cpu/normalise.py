@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
-from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some
+from minicnn.kernels.cpu.compiled import inline, kernel
+from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, store_some
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.laid import pixels
 from minicnn.kernels.cpu.lanes import (
@@ -22,9 +22,8 @@ from minicnn.kernels.cpu.lanes import (
     lanes_below,
     load_between,
     power,
-    store_some,
 )
-from minicnn.kernels.cpu.pooling import ENDING, by_lines, on_arrays, share
+from minicnn.kernels.cpu.pooling import by_lines, on_arrays, share
 from minicnn.kernels.cpu.program import Image, Program
 from minicnn.kernels.cpu.vector import (
     LANES,
@@ -87,18 +86,17 @@ def lrn_forwards(
     before, after, share, bias, beta, scratch, scratch_size, ending,
 ):  # fmt: skip
     """LRN: some rows of y; `share` is alpha/size."""
-    end = arguments(ending, ENDING)
     memory = scratch + worker * scratch_size
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         for column in range(columns):
             source = x + image * x_image + row * x_row + column * x_pixel
             for channel in range(0, channels, LANES):
                 count = min(LANES, channels - channel)
                 s = scale(source, channel, channels, before, after, share, bias)
                 y = load_some(source + 4 * channel, count) * power(s, as_float(beta), memory)
-                finish(y, end, mode, image, row, column, channel, count)
+                finish(y, ending, mode, image, row, column, channel, count)
 
 
 @inline
@@ -119,14 +117,13 @@ def lrn_backwards(
     ending,
 ):  # fmt: skip
     """LRN transposed: some rows, some pixels at a time. `factor` is -2 alpha beta/size."""
-    end = arguments(ending, ENDING)
     memory = scratch + worker * scratch_size
     size = (channels + LANES - 1) // LANES * VECTOR
     direct = memory + VECTOR
     around = direct + TOGETHER * size
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         signal = p + image * p_image + row * p_row
         stored = x + image % x_images * x_image + row * x_row
         for begin in range(0, columns, TOGETHER):
@@ -145,7 +142,7 @@ def lrn_backwards(
                     here = load_some(stored + (begin + k) * x_pixel + at, count)
                     here = here * spread(as_float(factor))
                     value = multiply_add(sums, here, load(direct + k * size + at))
-                    finish(value, end, mode, image, row, begin + k, channel, count)
+                    finish(value, ending, mode, image, row, begin + k, channel, count)
 
 
 def _window(size: int, alpha: float, beta: float, bias: float) -> dict[str, int]:

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import Kernel, arguments, inline, kernel
-from minicnn.kernels.cpu.dense_lanes import load_some
-from minicnn.kernels.cpu.ending import FIELDS, finish, mode_of
+from minicnn.kernels.cpu.compiled import Kernel, inline, kernel
+from minicnn.kernels.cpu.dense_lanes import load_some, store_some
+from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.laid import Laid, pixels, workers_for
 from minicnn.kernels.cpu.lanes import (
     apart,
@@ -33,7 +33,6 @@ from minicnn.kernels.cpu.lanes import (
     lanes_below,
     load_word,
     save_bits,
-    store_some,
     takes,
 )
 from minicnn.kernels.cpu.program import Image, Place, Program
@@ -56,7 +55,6 @@ __all__ = [
     "lay_gather", "lay_max_pool", "lay_unpool", "max_pool", "unpool", "unpool_center",
 ]  # fmt: skip
 
-ENDING = len(FIELDS)
 LOWEST = -math.inf
 WORD = 64  # channels whose bits are read at a time
 ITEM = 1 << 15  # numbers that an item reads, about
@@ -135,11 +133,10 @@ def routed(
     Switches stand where the windows are: with the partners (unpool) or with x's pixels (gather);
     the other's steps are 0. For images marked in `centres`, switches are all `centre`.
     """
-    end = arguments(ending, ENDING)
     notes = scratch + worker * scratch_size  # which partners give to which channels of a pixel
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         by_centre = centres != 0 and load_int(centres + 8 * image) != 0
         chosen = switches + image % switches_images * switches_image + row * own_row
         top, bottom = entries(row_table, row)
@@ -169,7 +166,7 @@ def routed(
                         value = apart(load_some(load_int(at + 8) + 4 * channel, count))
                         switched = unpack(load_int(at) >> (channel - first))
                         total = total + choose(switched, value, spread(0.0))
-                    finish(total, end, mode, image, row, column, channel, count)
+                    finish(total, ending, mode, image, row, column, channel, count)
 
 
 @kernel
@@ -178,14 +175,13 @@ def averaged(
     lines, lines_an_item, channels_an_item, ending,
 ):  # fmt: skip
     """Average pool or its transpose: some rows and channels of y. Labels are weights."""
-    end = arguments(ending, ENDING)
     parts = (channels + channels_an_item - 1) // channels_an_item
     first = item % parts * channels_an_item
     last = min(first + channels_an_item, channels)
     item //= parts
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
-        mode = mode_of(end, image)
+        mode = mode_of(ending, image)
         top, bottom = entries(row_table, row)
         for column in range(columns):
             left, right = entries(column_table, column)
@@ -200,7 +196,7 @@ def averaged(
                         value = load_some(source + load_int(j) * x_pixel, count)
                         across = multiply_add(value, spread(as_float(load_int(j + 8))), across)
                     total = multiply_add(across, spread(as_float(load_int(i + 8))), total)
-                finish(total / spread(count_taps), end, mode, image, row, column, channel, count)
+                finish(total / spread(count_taps), ending, mode, image, row, column, channel, count)
 
 
 # Tables: windows that pixels, and pixels that windows meet along an axis

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.kernels.cpu.blocked import ENDING, Matrix, split, turned
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
+from minicnn.kernels.cpu.blocked import Matrix, split, turned
+from minicnn.kernels.cpu.compiled import inline, kernel
 from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.program import Image, Program
@@ -53,7 +53,6 @@ def few_by_rows(
     ending,
 ):  # fmt: skip
     """y = x W^T for some blocks of LANES rows of W."""
-    end = arguments(ending, ENDING)
     block = scratch + worker * scratch_size
     corner = block + LANES * VECTOR
     sums = corner + LANES * VECTOR
@@ -78,7 +77,7 @@ def few_by_rows(
             for i in range(inside - whole):
                 number = load_one(x + n * x_row + 4 * (whole + i))
                 value = multiply_add(spread(number), load(block + i * VECTOR), value)
-            finish(value, end, mode_of(end, n), n, 0, 0, channel, rows)
+            finish(value, ending, mode_of(ending, n), n, 0, 0, channel, rows)
 
 
 @inline
@@ -125,7 +124,6 @@ def few_by_columns(
     worker, item, p, p_row, w, w_row, batch, inside, out, span, scratch, scratch_size, ending
 ):  # fmt: skip
     """x = p W for a span of columns of W."""
-    end = arguments(ending, ENDING)
     sums, sums_row = scratch + worker * scratch_size, 4 * span
     first = item * span
     width = min(span, inside - first)
@@ -150,10 +148,10 @@ def few_by_columns(
         for k in range(fours, out):
             number = spread(load_one(numbers + 4 * k))
             _add_row(number, w + k * w_row + 4 * first, target, width)
-        mode = mode_of(end, n)
+        mode = mode_of(ending, n)
         for i in range(0, width, LANES):
             value = load(target + 4 * i)
-            finish(value, end, mode, n, 0, 0, first + i, min(LANES, width - i))
+            finish(value, ending, mode, n, 0, 0, first + i, min(LANES, width - i))
 
 
 def lay_streamed(program: Program, a: Matrix, b: Matrix, y: Image, **epilogue: Any) -> None:

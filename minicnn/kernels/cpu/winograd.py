@@ -25,9 +25,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import arguments, inline, kernel
-from minicnn.kernels.cpu.direct import ENDING, multiply_tile
-from minicnn.kernels.cpu.ending import finish, mode_of
+from minicnn.kernels.cpu.compiled import inline, kernel, within
+from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some
+from minicnn.kernels.cpu.direct import multiply_tile
+from minicnn.kernels.cpu.ending import finish_tile, mode_of
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.vector import (
     LANES,
@@ -35,7 +36,6 @@ from minicnn.kernels.cpu.vector import (
     either,
     load,
     load_int,
-    load_part,
     some,
     spread,
     store,
@@ -59,23 +59,24 @@ FILTER = {
 }
 """G for m = 2 and 4."""
 
-VECTOR = 4 * LANES  # bytes
+LINE = 4 * COLUMNS  # bytes of a panel's line
 
 
-@inline
+@within
 def _input_2(source, step, target, target_step):
-    """B^T x for m = 2, of four vectors."""
+    """B^T x for m = 2, of four vectors; gives the bits that any of them has."""
     x0, x1 = load(source), load(source + step)
     x2, x3 = load(source + 2 * step), load(source + 3 * step)
     store(x0 - x2, target)
     store(x1 + x2, target + target_step)
     store(x2 - x1, target + 2 * target_step)
     store(x1 - x3, target + 3 * target_step)
+    return either(either(x0, x1), either(x2, x3))
 
 
-@inline
+@within
 def _input_4(source, step, target, target_step):
-    """B^T x for m = 4, of six vectors."""
+    """B^T x for m = 4, of six vectors; gives the bits that any of them has."""
     x0, x1, x2 = load(source), load(source + step), load(source + 2 * step)
     x3, x4, x5 = load(source + 3 * step), load(source + 4 * step), load(source + 5 * step)
     two, four, five = spread(2.0), spread(4.0), spread(5.0)
@@ -87,9 +88,10 @@ def _input_4(source, step, target, target_step):
     store(even + odd, target + 3 * target_step)
     store(even - odd, target + 4 * target_step)
     store(four * x1 - five * x3 + x5, target + 5 * target_step)
+    return either(either(either(x0, x1), either(x2, x3)), either(x4, x5))
 
 
-@inline
+@within
 def _output_2(source, step, target, target_step):
     """A^T p for m = 2, of four vectors."""
     p1, p2 = load(source + step), load(source + 2 * step)
@@ -97,7 +99,7 @@ def _output_2(source, step, target, target_step):
     store(p1 - p2 - load(source + 3 * step), target + target_step)
 
 
-@inline
+@within
 def _output_4(source, step, target, target_step):
     """A^T p for m = 4, of six vectors."""
     p1, p2 = load(source + step), load(source + 2 * step)
@@ -110,9 +112,9 @@ def _output_4(source, step, target, target_step):
     store(minus + eight * minus_far + load(source + 5 * step), target + 3 * target_step)
 
 
-@inline
+@within
 def _transform_input(
-    tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column, across, down,
+    m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column, across, down,
     v, v_step, patch,
 ):  # fmt: skip
     """B^T x B of a tile into v[place][channel]; gives whether any of its inputs is not zero.
@@ -135,25 +137,30 @@ def _transform_input(
                 for j in range(e):
                     at = patch + (i * e + j) * VECTOR
                     if 0 <= row + i < height and 0 <= column + j < width:
-                        store(load_part(source + i * x_row + j * x_pixel, count), at)
+                        store(load_some(source + i * x_row + j * x_pixel, count), at)
                     else:
                         store(spread(0.0), at)
             source, source_row, source_pixel = patch, e * VECTOR, VECTOR
         target = v + 4 * channel
         for j in range(e):
             at = source + j * source_pixel
-            for i in range(e):
-                bits = either(bits, load(at + i * source_row))
             if m == 4:
-                _input_4(at, source_row, half + j * VECTOR, e * VECTOR)
+                found = _input_4(at, source_row, half + j * VECTOR, e * VECTOR)
             else:
-                _input_2(at, source_row, half + j * VECTOR, e * VECTOR)
+                found = _input_2(at, source_row, half + j * VECTOR, e * VECTOR)
+            bits = either(bits, found)
         for i in range(e):
             if m == 4:
                 _input_4(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
             else:
                 _input_2(half + i * e * VECTOR, VECTOR, target + i * e * v_step, v_step)
     return some(bits)
+
+
+@inline
+def _input(m, *args):
+    """The same with m known when it is compiled."""
+    return _transform_input(4, *args) if m == 4 else _transform_input(2, *args)
 
 
 @inline
@@ -175,39 +182,53 @@ def _products(
                 multiply_tile(table, 1, target, channels, 4, 4 * COLUMNS, tiles - tile, left)
 
 
-@inline
+@within
 def _transform_output(
-    tile, m, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns, across,
-    down, half, end,
+    m, tile, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns, across,
+    down, half, ending,
 ):  # fmt: skip
-    """A^T p A of a tile, finished and stored; `products` is its line, or 0 where it is zero."""
+    """A^T p A of a tile, finished and stored; `products` is its line, or 0 where it is zero.
+
+    `half` is memory for a half-transformed tile and for the lines of pixels to be finished.
+    """
     e = m + 2
     whole = half + e * m * VECTOR
     column = tile % across * m
     row = tile // across
     image, row = row // down, row % down * m
-    mode = mode_of(end, image)
+    mode = mode_of(ending, image)
     high, wide = min(m, rows - row), min(m, columns - column)
-    for channel in range(first_panel * COLUMNS, min(last_panel * COLUMNS, filters), LANES):
-        count = min(LANES, filters - channel)
-        panel = channel // COLUMNS
-        source = products + panel * p_panel + 4 * (channel - panel * COLUMNS)
-        for j in range(e if products != 0 else 0):
-            if m == 4:
-                _output_4(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
-            else:
-                _output_2(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
-        for i in range(high):
-            if products == 0:
-                for j in range(m):
-                    store(spread(0.0), whole + j * VECTOR)
-            elif m == 4:
-                _output_4(half + i * e * VECTOR, VECTOR, whole, VECTOR)
-            else:
-                _output_2(half + i * e * VECTOR, VECTOR, whole, VECTOR)
-            for j in range(wide):
-                value = load(whole + j * VECTOR)
-                finish(value, end, mode, image, row + i, column + j, channel, count)
+    if products == 0:
+        for i in range(0, high * wide * LINE, VECTOR):
+            store(spread(0.0), whole + i)
+    for panel in range(first_panel, last_panel):
+        for v in range(0, LINE if products != 0 else 0, VECTOR):
+            source = products + panel * p_panel + v
+            for j in range(e):
+                if m == 4:
+                    _output_4(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
+                else:
+                    _output_2(source + j * p_step, e * p_step, half + j * VECTOR, e * VECTOR)
+            for i in range(high):  # a line too long is written over by the next
+                line = whole + i * wide * LINE + v
+                if m == 4:
+                    _output_4(half + i * e * VECTOR, VECTOR, line, LINE)
+                else:
+                    _output_2(half + i * e * VECTOR, VECTOR, line, LINE)
+        channel = panel * COLUMNS
+        finish_tile(
+            whole, high * wide, ending, mode, image, row, column, column, column + wide, channel,
+            filters - channel,
+        )  # fmt: skip
+
+
+@inline
+def _output(m, *args):
+    """The same with m known when it is compiled."""
+    if m == 4:
+        _transform_output(4, *args)
+    else:
+        _transform_output(2, *args)
 
 
 TABLE = 8 * (ROWS + 1) + 8  # bytes for the products' table of addresses
@@ -227,7 +248,6 @@ def together(
     Tiles without anything but zeros, as signals of single units have many, are skipped: the others
     are held until there are `held` of them, and go through the products together.
     """
-    end = arguments(ending, ENDING)
     table = scratch + worker * scratch_size
     patch = table + TABLE
     numbers = patch + PATCH  # which tiles are held
@@ -239,16 +259,16 @@ def together(
     while tile < last:
         count = 0
         while tile < last and count < held:
-            if _transform_input(
-                tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
+            if _input(
+                m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
                 across, down, v + count * v_tile, v_step, patch,
             ):  # fmt: skip
                 store_int(tile, numbers + 8 * count)
                 count += 1
             else:
-                _transform_output(
-                    tile, m, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch,
-                    end,
+                _output(
+                    m, tile, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch,
+                    ending,
                 )  # fmt: skip
             tile += 1
         _products(
@@ -256,9 +276,9 @@ def together(
             products, p_step, p_panel, table,
         )  # fmt: skip
         for number in range(count):
-            _transform_output(
-                load_int(numbers + 8 * number), m, products + number * 4 * COLUMNS, p_step, p_panel,
-                0, panels, columns_out, rows, columns, across, down, patch, end,
+            _output(
+                m, load_int(numbers + 8 * number), products + number * 4 * COLUMNS, p_step, p_panel,
+                0, panels, columns_out, rows, columns, across, down, patch, ending,
             )  # fmt: skip
 
 
@@ -270,8 +290,8 @@ def apart_input(
     """First of three steps: the inputs of some tiles."""
     first = item * tiles_an_item
     for tile in range(first, min(first + tiles_an_item, tiles)):
-        _transform_input(
-            tile, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
+        _input(
+            m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
             across, down, v + tile * v_tile, v_step, scratch + worker * scratch_size,
         )  # fmt: skip
 
@@ -298,13 +318,12 @@ def apart_output(
     panels_an_item, columns_out, rows, columns, scratch, scratch_size, ending,
 ):  # fmt: skip
     """Third: the outputs of some tiles and panels."""
-    end = arguments(ending, ENDING)
     parts = (panels + panels_an_item - 1) // panels_an_item
     first = item // parts * tiles_an_item
     first_panel = item % parts * panels_an_item
     for tile in range(first, min(first + tiles_an_item, tiles)):
-        _transform_output(
-            tile, m, products + tile * 4 * COLUMNS, p_step, p_panel, first_panel,
+        _output(
+            m, tile, products + tile * 4 * COLUMNS, p_step, p_panel, first_panel,
             min(first_panel + panels_an_item, panels), columns_out, rows, columns, across, down,
-            scratch + worker * scratch_size, end,
+            scratch + worker * scratch_size, ending,
         )  # fmt: skip
