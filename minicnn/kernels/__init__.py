@@ -12,6 +12,7 @@ from minicnn.kernels.reference import center_tap, channel_sum, put_add
 from minicnn.kernels.registry import Entry, using
 from minicnn.kernels.serving import (
     adam,
+    added,
     average_pool,
     average_unpool,
     batch_norm,
@@ -43,6 +44,7 @@ __all__ = [
     "Packed",
     "Window",
     "adam",
+    "added",
     "average_pool",
     "average_unpool",
     "batch_norm",

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cases import Case
+from minicnn.kernels.memory import empty_image
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import Entry
 
@@ -222,10 +223,10 @@ def _packed(entry: Entry, case: Case) -> tuple[list[np.ndarray], float, float]:
 def _bound(entry: Entry, case: Case, packed: list[np.ndarray]) -> Callable[[], np.ndarray]:
     """A kernel's program, bound to memory."""
     from minicnn.kernels.cpu.program import Bound, Image, Place, Program
-    from minicnn.kernels.cpu.running import as_image, empty
+    from minicnn.kernels.cpu.running import as_image
 
     x, _, *bias = case.operands
-    y = empty(case.shape)
+    y = empty_image(case.shape)
     keys = [f"filters {i}" for i in range(len(packed))]
     buffers: dict[Hashable, np.ndarray] = {"x": x, "y": y, **dict(zip(keys, packed, strict=True))}
     ending = {}

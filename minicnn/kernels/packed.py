@@ -12,6 +12,8 @@ from math import prod
 
 import numpy as np
 
+from minicnn.kernels.memory import empty
+
 __all__ = ["Packed", "plane_shape"]
 
 
@@ -51,7 +53,7 @@ class Packed:
     @classmethod
     def unfilled(cls, shape: tuple[int, ...], levels: int = 2) -> Packed:
         """Memory that a kernel is about to fill."""
-        return cls(np.empty(cls.planes_shape(shape, levels), np.uint8), shape, levels)
+        return cls(empty(cls.planes_shape(shape, levels), np.uint8), shape, levels)
 
     @staticmethod
     def planes_shape(shape: tuple[int, ...], levels: int) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from minicnn.blocks import (
     Stacked,
 )
 from minicnn.graph import Node
+from minicnn.kernels import memory
 from minicnn.kernels.cpu import ending
 from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
 from minicnn.kernels.cpu.program import Bound, Image, Place, Program, aligned, bit_steps
@@ -367,23 +368,23 @@ class _Instance:
     ) -> tuple[dict[str, np.ndarray], Statistics]:
         plan = self.plan
         values: dict[str, np.ndarray] = dict(inputs)  # by root, as arrays of their full shape
-        values.update((name, _channels_last_empty(plan.shapes[name])) for name in plan.fresh)
-        kept = np.empty(plan.kept_bytes, np.uint8)
+        values.update((name, _fresh(plan.shapes[name])) for name in plan.fresh)
+        kept = memory.empty((plan.kept_bytes,), np.uint8)
         statistics = {
             name: Packed(kept[first:last].reshape(shape), plan.shapes[name], levels)
             for name, (first, last, shape, levels) in plan.kept_places.items()
         }
-        memory: dict[Hashable, np.ndarray] = {KEPT: kept}
-        memory.update((("value", name), array) for name, array in values.items())
+        buffers: dict[Hashable, np.ndarray] = {KEPT: kept}
+        buffers.update((("value", name), array) for name, array in values.items())
         for name in plan.gates:
             bits = given[name] if name in given else plan.nodes[name].block.bound()[0]
-            memory["given", name] = bits.planes
+            buffers["given", name] = bits.planes
         for segment in self._segments:
             if isinstance(segment, Bound):
-                segment.run(memory)
+                segment.run(buffers)
             else:
                 y = self._run_block(segment, values, given, statistics)
-                values[segment.name] = memory["value", segment.name] = y
+                values[segment.name] = buffers["value", segment.name] = y
         return {name: self._array(name, values) for name in plan.wanted}, statistics
 
     def _array(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -430,8 +431,6 @@ class _Instance:
         return y
 
 
-def _channels_last_empty(shape: Shape) -> np.ndarray:
-    if len(shape) != 4:
-        return np.empty(shape, np.float32)
-    batch, channels, height, width = shape
-    return np.empty((batch, height, width, channels), np.float32).transpose(0, 3, 1, 2)
+def _fresh(shape: Shape) -> np.ndarray:
+    """Memory for a value that was asked for."""
+    return memory.empty_image(shape) if len(shape) == 4 else memory.empty(shape)

@@ -22,6 +22,7 @@ from minicnn.kernels.cpu.blocked import Matrix, lay_blocked
 from minicnn.kernels.cpu.laid import Laid, workers_for
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.streamed import FEW, lay_streamed
+from minicnn.kernels.memory import empty
 
 __all__ = [
     "lay_linear",
@@ -106,7 +107,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndar
     """y = x W^T + b of x (..., in) and W (out, in)."""
     x, w = _rows(x), _rows(w)
     (out, inside), batch = w.shape, prod(x.shape[:-1])
-    y = np.empty((*x.shape[:-1], out), np.float32)
+    y = empty((*x.shape[:-1], out))
     if y.size == 0 or inside == 0:
         y[...] = 0 if b is None else b
         return y
@@ -123,7 +124,7 @@ def linear_transposed(p: np.ndarray, w: np.ndarray) -> np.ndarray:
     """x = p W of p (..., out) and W (out, in)."""
     p, w = _rows(p), _rows(w)
     (out, inside), batch = w.shape, prod(p.shape[:-1])
-    y = np.empty((*p.shape[:-1], inside), np.float32)
+    y = empty((*p.shape[:-1], inside))
     if y.size == 0 or out == 0:
         y[...] = 0
         return y
@@ -136,7 +137,7 @@ def linear_filter(p: np.ndarray, x: np.ndarray) -> np.ndarray:
     """dW = p^T x of p (..., out) and x (..., in): (out, in)."""
     p, x = _rows(p), _rows(x)
     out, inside, batch = p.shape[-1], x.shape[-1], prod(x.shape[:-1])
-    y = np.empty((out, inside), np.float32)
+    y = empty((out, inside))
     if y.size == 0 or batch == 0:
         y[...] = 0
         return y
@@ -182,7 +183,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The product of matrices or stacks of matrices; vectors are a row and a column."""
     left, right = _stack(a[None] if a.ndim == 1 else a), _stack(b[:, None] if b.ndim == 1 else b)
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    c = np.empty((*lead, left.shape[-2], right.shape[-1]), np.float32)
+    c = empty((*lead, left.shape[-2], right.shape[-1]))
     if c.size == 0 or left.shape[-1] == 0:
         c[...] = 0
     else:

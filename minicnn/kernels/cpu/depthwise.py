@@ -28,6 +28,7 @@ from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.taps import Phase, conv_phases, transposed_phases
 from minicnn.kernels.cpu.vector import LANES, load, load_int, multiply_add, spread, store_int
 from minicnn.kernels.geometry import Window
+from minicnn.kernels.memory import empty
 
 __all__ = ["depthwise", "depthwise_transposed", "lay_depthwise", "on_lattice", "packed"]
 
@@ -218,7 +219,7 @@ def _run(
     size: Sequence[int],
     transposed: bool,
 ) -> np.ndarray:
-    y = np.empty((x.shape[0], *size, channels), np.float32)
+    y = empty((x.shape[0], *size, channels))
     result = np.moveaxis(y, -1, 1)
     if y.size == 0:
         return result

@@ -36,6 +36,7 @@ from minicnn.kernels.cpu.vector import (
     store_part,
 )
 from minicnn.kernels.geometry import Window
+from minicnn.kernels.memory import empty
 
 __all__ = ["conv_filter", "lay_conv_filter"]
 
@@ -238,7 +239,7 @@ def _laid(
 def conv_filter(p: np.ndarray, x: np.ndarray, window: Window, groups: int) -> np.ndarray:
     """The filter gradient (O, C/groups, *kernel) of p (N, O, *out) and x (N, C, *size)."""
     filters, channels = p.shape[1], x.shape[1] // groups
-    w = np.empty((filters, channels, *window.kernel), np.float32)
+    w = empty((filters, channels, *window.kernel))
     if 0 in p.shape or 0 in x.shape:
         w[...] = 0
         return w

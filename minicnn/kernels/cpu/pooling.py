@@ -47,6 +47,7 @@ from minicnn.kernels.cpu.vector import (
     unpack,
 )
 from minicnn.kernels.geometry import Window
+from minicnn.kernels.memory import empty, empty_image
 from minicnn.kernels.packed import Packed, plane_shape
 from minicnn.kernels.reference import center_tap
 
@@ -389,17 +390,17 @@ def on_arrays(
     lay: Callable[..., None], x: np.ndarray, shape: Sizes, *settings: Any, **buffers: np.ndarray
 ) -> np.ndarray:
     """Run one layout function on an array (N, C, H, W); gives a new one of some shape."""
-    y = np.empty((shape[0], shape[2], shape[3], shape[1]), np.float32)
+    y = empty_image(shape)
     if y.size > 0:
         workers = workers_for(WORK * max(x.size, y.size))
         _laid(lay, x.shape, shape, workers, settings)(x=pixels(x), y=y, **buffers)
-    return y.transpose(0, 3, 1, 2)
+    return y
 
 
 def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     """Maximum over each window and its switch; see `reference.max_pool`."""
     shape = (*x.shape[:2], *window.output_size(x.shape[2:]))
-    planes = np.empty((_bits(window), *plane_shape(shape)), np.uint8)
+    planes = empty((_bits(window), *plane_shape(shape)), np.uint8)
     y = on_arrays(lay_max_pool, x, shape, window, Place("planes"), planes=planes)
     return y, Packed(planes, shape, window.volume)
 

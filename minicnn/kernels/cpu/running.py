@@ -18,21 +18,16 @@ from minicnn.kernels.cpu.laid import Laid
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.team import threads
 from minicnn.kernels.geometry import Window
+from minicnn.kernels.memory import empty_image
 from minicnn.kernels.problems import Convolution
 
-__all__ = ["as_image", "channels_last", "convolver", "empty", "transposer"]
+__all__ = ["as_image", "channels_last", "convolver", "transposer"]
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
     """The array, or a copy, with channels-last memory behind its (N, C, H, W) shape."""
     last = x.transpose(0, 2, 3, 1)
     return x if last.flags.c_contiguous else np.ascontiguousarray(last).transpose(0, 3, 1, 2)
-
-
-def empty(shape: tuple[int, ...]) -> np.ndarray:
-    """A new float32 array of shape (N, C, H, W) in channels-last memory."""
-    batch, channels, *size = shape
-    return np.moveaxis(np.empty((batch, *size, channels), np.float32), -1, 1)
 
 
 def as_image(key: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Image:
@@ -85,7 +80,7 @@ def _run(
     channels, size = (
         (problem.channels, problem.size) if problem.transposed else (problem.filters, problem.out)
     )
-    y = empty((batch, channels, *size))
+    y = empty_image((batch, channels, *size))
     if 0 in y.shape:
         return y
     if not method.merges(problem):
