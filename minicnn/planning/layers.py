@@ -30,8 +30,9 @@ from minicnn.blocks import (
 )
 from minicnn.graph import Node
 from minicnn.kernels import Window
-from minicnn.kernels.cpu import dense, normalise, pooling
+from minicnn.kernels.cpu import dense, normalise, pooling, streamed
 from minicnn.kernels.cpu.copying import lay_finished, lay_relaid
+from minicnn.kernels.cpu.packing import panels
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.planning.lowering import Context, Lowering, always, never
 
@@ -187,9 +188,19 @@ def _lay_linear(
     w = context.constant(node.operands[1])
     if len(node.operands) > 2:
         epilogue["bias"] = program.constant(context.constant(node.operands[2]))
-    lay = dense.lay_linear if isinstance(node.block, Linear) else dense.lay_linear_transposed
-    lay(program, images[0], program.constant(w), y, *w.shape, **epilogue)
-    context.notes[node.name] = ("dense", "reads the weights once, as they stand")
+    few = isinstance(node.block, Linear) and y.batch <= streamed.FEW
+    if few:
+        (packed,) = context.packs.get(
+            context.arrays[node.operands[1]],
+            "panels",
+            lambda: [panels(w[..., None], 1, False, (0,))],
+        )
+        streamed.lay_panels(program, images[0], program.constant(packed), y, *w.shape, **epilogue)
+    else:
+        lay = dense.lay_linear if isinstance(node.block, Linear) else dense.lay_linear_transposed
+        lay(program, images[0], program.constant(w), y, *w.shape, **epilogue)
+    how = "packed once, in the order in which they are read" if few else "as they stand"
+    context.notes[node.name] = ("dense", f"reads the weights once, {how}")
 
 
 # Normalisation

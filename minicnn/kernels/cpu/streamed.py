@@ -1,8 +1,9 @@
 """Matrix products with few rows, as fast as memory gives the weights.
 
-    y = finish(x W^T)      W (out, in) in blocks of LANES x LANES, turned round in registers
+    y = finish(x W^T)      W (out, in) packed as panels [panel][in][COLUMNS], for networks that keep
+                           them; or as it stands, in blocks of LANES x LANES, turned round
     y = finish(p W)        W in four rows at a time, of which a span of columns is added up in the
-                           nearest cache
+                           nearest cache; signals are sparse, and rows times 0 are left out
 
 W is read once, as it stands, for all rows of x or p. Each number is one chain of additions in the
 order of the inner index, as in `blocked`: the same bits with any number of rows.
@@ -12,17 +13,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.kernels.cpu.blocked import Matrix, split, turned
+from minicnn.kernels.cpu.blocked import LINE, TILE, Matrix, add_to_tile, split
 from minicnn.kernels.cpu.compiled import inline, kernel
-from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some
+from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, turn
 from minicnn.kernels.cpu.ending import finish, mode_of
-from minicnn.kernels.cpu.program import Image, Program
-from minicnn.kernels.cpu.vector import LANES, load, load_one, multiply_add, prefetch, spread, store
+from minicnn.kernels.cpu.product import COLUMNS
+from minicnn.kernels.cpu.program import Image, Place, Program
+from minicnn.kernels.cpu.vector import (
+    LANES,
+    ROWS,
+    load,
+    load_int,
+    load_one,
+    multiply_add,
+    prefetch,
+    spread,
+    store,
+    store_int,
+)
 
-__all__ = ["FEW", "lay_streamed"]
+__all__ = ["FEW", "lay_panels", "lay_streamed"]
 
 FEW = 16  # rows of x that are computed in one reading of the weights
-CHUNK = LANES * LANES  # numbers of a row that are asked for together, before they are needed
+CHUNK = 4096 // LANES  # numbers of a row that are read in one run: those of LANES rows are 16 KiB
+RUN = 4 * CHUNK + 64  # bytes from line to line of their copies, which must not share cache sets
+TABLE = -(-8 * (ROWS + 1) // 64) * 64  # bytes of the micro-kernel's table of addresses
 GRAIN = max(8, LANES)  # items begin at whole bytes of sign bits
 
 
@@ -47,6 +62,24 @@ def _add_block(numbers, step, batch, block, sums):
         store(value, sums)
 
 
+@inline
+def _fetch(line, w_row, rows, k, numbers, target, ahead):
+    """Copy `numbers` numbers of some rows, from the k-th on, to lines RUN apart.
+
+    Each row is read as one run of memory while the next one, and at last `ahead`, is asked for.
+    """
+    for i in range(rows):
+        source, line_of = line + i * w_row + 4 * k, target + i * RUN
+        coming = source + w_row if i + 1 < rows else ahead
+        for at in range(0, 4 * (numbers // LANES * LANES), VECTOR):
+            prefetch(coming + at)
+            store(load(source + at), line_of + at)
+        left = numbers % LANES
+        if left > 0:
+            whole = 4 * (numbers - left)
+            store(load_some(source + whole, left), line_of + whole)
+
+
 @kernel
 def few_by_rows(
     worker, item, x, x_row, w, w_row, batch, inside, out, blocks_an_item, scratch, scratch_size,
@@ -54,30 +87,60 @@ def few_by_rows(
 ):  # fmt: skip
     """y = x W^T for some blocks of LANES rows of W."""
     block = scratch + worker * scratch_size
-    corner = block + LANES * VECTOR
-    sums = corner + LANES * VECTOR
+    sums = block + LANES * VECTOR
+    lines = sums + batch * VECTOR
     first = item * blocks_an_item * LANES
-    whole = inside // LANES * LANES
     for channel in range(first, min(out, first + blocks_an_item * LANES), LANES):
         rows = min(LANES, out - channel)
         line = w + channel * w_row
         for n in range(batch):
             store(spread(0.0), sums + n * VECTOR)
-        for k in range(0, whole, LANES):
-            row, chunk = k % CHUNK // LANES, k // CHUNK + 1
-            ahead = line + row * w_row + 4 * CHUNK * chunk
-            for i in range(LANES):
-                prefetch(ahead + i * VECTOR)
-            turned(line + 4 * k, w_row, rows, LANES, block, VECTOR, corner)
-            _add_block(x + 4 * k, x_row, batch, block, sums)
-        if whole < inside:
-            turned(line + 4 * whole, w_row, rows, inside - whole, block, VECTOR, corner)
+        for k in range(0, inside, CHUNK):
+            numbers = min(CHUNK, inside - k)
+            following = line + 4 * (k + CHUNK) if k + CHUNK < inside else line + LANES * w_row
+            _fetch(line, w_row, rows, k, numbers, lines, following)
+            whole = numbers // LANES * LANES
+            for i in range(0, whole, LANES):
+                turn(lines + 4 * i, RUN, block, VECTOR)
+                _add_block(x + 4 * (k + i), x_row, batch, block, sums)
+            if whole < numbers:
+                turn(lines + 4 * whole, RUN, block, VECTOR)
+                for n in range(batch):
+                    value = load(sums + n * VECTOR)
+                    for i in range(numbers - whole):
+                        number = load_one(x + n * x_row + 4 * (k + whole + i))
+                        value = multiply_add(spread(number), load(block + i * VECTOR), value)
+                    store(value, sums + n * VECTOR)
         for n in range(batch):
             value = load(sums + n * VECTOR)
-            for i in range(inside - whole):
-                number = load_one(x + n * x_row + 4 * (whole + i))
-                value = multiply_add(spread(number), load(block + i * VECTOR), value)
             finish(value, ending, mode_of(ending, n), n, 0, 0, channel, rows)
+
+
+@kernel
+def few_by_panels(
+    worker, item, x, x_row, w, batch, inside, out, panels_an_item, scratch, scratch_size, ending
+):  # fmt: skip
+    """y = x W^T for some panels of W; each is read once for every ROWS rows of x."""
+    table = scratch + worker * scratch_size
+    tile = table + TABLE
+    panels = (out + COLUMNS - 1) // COLUMNS
+    for panel in range(item * panels_an_item, min((item + 1) * panels_an_item, panels)):
+        store_int(w + panel * inside * LINE, table + 8 * ROWS)
+        channel = panel * COLUMNS
+        left = out - channel
+        for first in range(0, batch, ROWS):
+            rows = min(ROWS, batch - first)
+            for m in range(ROWS):
+                store_int(x + (first + min(m, rows - 1)) * x_row, table + 8 * m)
+            add_to_tile(table, 1, tile, inside, 4, LINE, rows, left, 0)
+            for m in range(rows):
+                n = first + m
+                mode, sums = mode_of(ending, n), tile + m * LINE
+                finish(load(sums), ending, mode, n, 0, 0, channel, min(left, LANES))
+                if left > LANES:
+                    rest = min(left - LANES, LANES)
+                    sums += VECTOR
+                    finish(load(sums), ending, mode, n, 0, 0, channel + LANES, rest)
 
 
 @inline
@@ -89,65 +152,60 @@ def _add_row(number, line, sums, width):
 
 
 @inline
-def _add_four(p, line, step, sums, width):
-    """Add four numbers times four rows; whole vectors."""
-    p0, p1 = spread(load_one(p)), spread(load_one(p + 4))
-    p2, p3 = spread(load_one(p + 8)), spread(load_one(p + 12))
-    for i in range(0, width, LANES):
-        at = line + 4 * i
-        value = multiply_add(p0, load(at), load(sums + 4 * i))
-        value = multiply_add(p1, load(at + step), value)
-        value = multiply_add(p2, load(at + 2 * step), value)
-        store(multiply_add(p3, load(at + 3 * step), value), sums + 4 * i)
+def _find_rows(p, p_row, batch, out, target):
+    """Write down which rows of W count: those whose number is not 0 in every row of p."""
+    count = 0
+    for k in range(out):
+        for n in range(batch):
+            if load_one(p + n * p_row + 4 * k) != 0:
+                store_int(k, target + 8 * count)
+                count += 1
+                break
+    return count
 
 
 @inline
-def _add_four_twice(p, p_row, line, step, sums, sums_row, width):
-    """The same for two rows of p."""
-    q = p + p_row
-    p0, p1 = spread(load_one(p)), spread(load_one(p + 4))
-    p2, p3 = spread(load_one(p + 8)), spread(load_one(p + 12))
-    q0, q1 = spread(load_one(q)), spread(load_one(q + 4))
-    q2, q3 = spread(load_one(q + 8)), spread(load_one(q + 12))
-    for i in range(0, width, LANES):
-        at, target = line + 4 * i, sums + 4 * i
-        w0, w1 = load(at), load(at + step)
-        w2, w3 = load(at + 2 * step), load(at + 3 * step)
-        first = multiply_add(p1, w1, multiply_add(p0, w0, load(target)))
-        second = multiply_add(q1, w1, multiply_add(q0, w0, load(target + sums_row)))
-        store(multiply_add(p3, w3, multiply_add(p2, w2, first)), target)
-        store(multiply_add(q3, w3, multiply_add(q2, w2, second)), target + sums_row)
+def _add_four(p, rows, line, step, sums, width):
+    """Add four numbers times four rows, whose numbers stand at `rows`; whole vectors."""
+    k0, k1, k2, k3 = load_int(rows), load_int(rows + 8), load_int(rows + 16), load_int(rows + 24)
+    p0, p1 = spread(load_one(p + 4 * k0)), spread(load_one(p + 4 * k1))
+    p2, p3 = spread(load_one(p + 4 * k2)), spread(load_one(p + 4 * k3))
+    w0, w1, w2, w3 = line + k0 * step, line + k1 * step, line + k2 * step, line + k3 * step
+    for i in range(0, 4 * width, VECTOR):
+        value = multiply_add(p0, load(w0 + i), load(sums + i))
+        value = multiply_add(p1, load(w1 + i), value)
+        value = multiply_add(p2, load(w2 + i), value)
+        store(multiply_add(p3, load(w3 + i), value), sums + i)
 
 
 @kernel
 def few_by_columns(
     worker, item, p, p_row, w, w_row, batch, inside, out, span, scratch, scratch_size, ending
 ):  # fmt: skip
-    """x = p W for a span of columns of W."""
+    """x = p W for a span of columns of W; rows that are multiplied by 0 are not read."""
     sums, sums_row = scratch + worker * scratch_size, 4 * span
+    rows = sums + sums_row * batch
     first = item * span
     width = min(span, inside - first)
     whole = width // LANES * LANES
     for at in range(0, sums_row * batch, VECTOR):
         store(spread(0.0), sums + at)
-    fours = out // 4 * 4
+    count = _find_rows(p, p_row, batch, out, rows)
+    fours = count // 4 * 4
+    line = w + 4 * first
     for k in range(0, fours, 4):
-        line = w + k * w_row + 4 * first
-        for n in range(0, batch - 1, 2):
-            numbers, target = p + n * p_row + 4 * k, sums + n * sums_row
-            _add_four_twice(numbers, p_row, line, w_row, target, sums_row, whole)
-        if batch & 1:
-            numbers, target = p + (batch - 1) * p_row + 4 * k, sums + (batch - 1) * sums_row
-            _add_four(numbers, line, w_row, target, whole)
+        for n in range(batch):
+            _add_four(p + n * p_row, rows + 8 * k, line, w_row, sums + n * sums_row, whole)
     for n in range(batch):  # what is left: the last columns, then the last rows
         numbers, target = p + n * p_row, sums + n * sums_row
-        for k in range(fours if whole < width else 0):
+        for at in range(fours if whole < width else 0):
+            k = load_int(rows + 8 * at)
             number = spread(load_one(numbers + 4 * k))
-            line = w + k * w_row + 4 * (first + whole)
-            _add_row(number, line, target + 4 * whole, width - whole)
-        for k in range(fours, out):
+            _add_row(number, line + k * w_row + 4 * whole, target + 4 * whole, width - whole)
+        for at in range(fours, count):
+            k = load_int(rows + 8 * at)
             number = spread(load_one(numbers + 4 * k))
-            _add_row(number, w + k * w_row + 4 * first, target, width)
+            _add_row(number, line + k * w_row, target, width)
         mode = mode_of(ending, n)
         for i in range(0, width, LANES):
             value = load(target + 4 * i)
@@ -159,7 +217,7 @@ def lay_streamed(program: Program, a: Matrix, b: Matrix, y: Image, **epilogue: A
     ending = program.ending(y, **epilogue)
     if b.row == 1:
         blocks = max(GRAIN // LANES, 4096 // (b.rows * LANES))
-        size = 2 * LANES * VECTOR + a.rows * VECTOR
+        size = LANES * VECTOR + a.rows * VECTOR + LANES * RUN
         program.step(
             few_by_rows, -(-b.columns // (blocks * LANES)), x=a.place, x_row=4 * a.row, w=b.place,
             w_row=4 * b.column, batch=a.rows, inside=b.rows, out=b.columns, blocks_an_item=blocks,
@@ -167,11 +225,26 @@ def lay_streamed(program: Program, a: Matrix, b: Matrix, y: Image, **epilogue: A
             ending=ending,
         )  # fmt: skip
         return
-    most = min(6144 // a.rows // LANES * LANES, 2048)  # sums of a span stay in the nearest cache
-    span = split(b.columns, max(4 * LANES, min(most, b.columns // 8)), GRAIN)
-    size = 4 * span * a.rows
+    most = min(6144 // a.rows // LANES * LANES, 4096)  # sums of a span stay in the nearest cache
+    span = split(b.columns, max(4 * LANES, min(most, b.columns // (2 * program.workers))), GRAIN)
+    size = 4 * span * a.rows + 8 * b.rows
     program.step(
         few_by_columns, -(-b.columns // span), p=a.place, p_row=4 * a.row, w=b.place,
         w_row=4 * b.row, batch=a.rows, inside=b.columns, out=b.rows, span=span,
         scratch=program.scratch_memory(size * program.workers), scratch_size=size, ending=ending,
+    )  # fmt: skip
+
+
+def lay_panels(
+    program: Program, x: Image, w: Place, y: Image, out: int, inside: int, **epilogue: Any
+) -> None:
+    """Add y = finish(x W^T), W being packed as panels."""
+    panels = -(-out // COLUMNS)
+    each = max(1, min(-(-panels // 8), (1 << 20) // (inside * LINE)))
+    size = TABLE + TILE
+    program.step(
+        few_by_panels, -(-panels // each), x=x.place, x_row=4 * x.image, w=w, batch=x.batch,
+        inside=inside, out=out, panels_an_item=each,
+        scratch=program.scratch_memory(size * program.workers), scratch_size=size,
+        ending=program.ending(y, **epilogue),
     )  # fmt: skip
