@@ -279,9 +279,9 @@ def _shares(tiles: int, count: int, panel: int, others: int) -> tuple[int, int]:
     def items() -> int:
         return others * -(-tiles // tiles_an_item) * -(-count // panels_an_item)
 
-    while items() < 8 and tiles_an_item > 3:
+    while items() < 16 and tiles_an_item > 3:
         tiles_an_item = -(-tiles_an_item // 2)
-    while items() < 8 and panels_an_item > 1:
+    while items() < 16 and panels_an_item > 1:
         panels_an_item = -(-panels_an_item // 2)
     while items() < 4 and tiles_an_item > 1:
         tiles_an_item = -(-tiles_an_item // 2)
