@@ -84,8 +84,13 @@ class Network(Structure):
     def __call__(self, *inputs: Any) -> Any:
         """Run on arrays, or on tensors; a tuple where there are several outputs."""
         if any(isinstance(x, Expression) for x in inputs):
-            return self._results(inputs, self._run_tensors(inputs))
-        return self._results(inputs, self.values(self._named_inputs(inputs), self.outputs))
+            return self._results(self._run_tensors(inputs), ())
+        named = self._named_inputs(inputs)
+        plan = self._planner.plan(self, named, list(dict.fromkeys(self.outputs)))
+        if plan is not None:
+            return self._results(plan.run(named)[0], inputs)
+        values = self.values(named, self.outputs)
+        return self._results(values, [*inputs, *self.arrays.values()])
 
     def with_bits(self, bits: Mapping[str, Packed], *inputs: np.ndarray) -> Any:
         """Run with other masks and switches than those bound into the blocks.
@@ -100,16 +105,18 @@ class Network(Structure):
         named = self._named_inputs(inputs)
         plan = self._planner.plan(self, named, list(dict.fromkeys(self.outputs)))
         if plan is not None:
-            return self._results(inputs, plan.run(named, bits)[0])
+            return self._results(plan.run(named, bits)[0], inputs)
         nodes = [
             replace(node, block=node.block.rebound(bits[node.name])) if node.name in bits else node
             for node in self.nodes
         ]
         return self.derived(nodes=nodes)(*inputs)
 
-    def _results(self, inputs: Sequence[Any], values: Mapping[str, Any]) -> Any:
-        """The outputs, each in memory of its own; a tuple where there are several."""
-        taken = [*inputs, *self.arrays.values()]
+    def _results(self, values: Mapping[str, Any], taken: Sequence[Any]) -> Any:
+        """The outputs, each in memory of its own; a tuple where there are several.
+
+        `taken` are the arrays whose memory they may show.
+        """
         result: list[Any] = []
         for name in self.outputs:
             value = values[name]

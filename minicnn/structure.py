@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks import Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
 from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Mirror, Node, listed
@@ -277,7 +278,7 @@ class Structure:
                 f"Input {name} has shape {x.shape}; {self.name} needs {spoken(shape)} "
                 f"(batch, channels, height, width)."
             )
-        if not np.isfinite(x).all():
+        if not kernels.all_finite(x):
             bad = "NaN" if np.isnan(x).any() else "infinity"
             raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
 

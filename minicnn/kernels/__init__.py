@@ -13,6 +13,7 @@ from minicnn.kernels.registry import Entry, using
 from minicnn.kernels.serving import (
     adam,
     added,
+    all_finite,
     average_pool,
     average_unpool,
     batch_norm,
@@ -45,6 +46,7 @@ __all__ = [
     "Window",
     "adam",
     "added",
+    "all_finite",
     "average_pool",
     "average_unpool",
     "batch_norm",

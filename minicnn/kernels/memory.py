@@ -29,7 +29,7 @@ _waiting: dict[int, list[np.ndarray]] = {}  # blocks by size; lists change in si
 def _block(size: int) -> np.ndarray:
     """New bytes that begin at a cache line."""
     memory = np.empty(size + LINE, np.uint8)
-    first = -memory.ctypes.data % LINE
+    first = -memory.__array_interface__["data"][0] % LINE
     return memory[first : first + size]
 
 
@@ -75,4 +75,4 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
 def empty_image(shape: tuple[int, ...]) -> np.ndarray:
     """A new float32 array of shape (N, C, ...) with channels-last memory."""
     batch, channels, *size = shape
-    return np.moveaxis(empty((batch, *size, channels)), -1, 1)
+    return empty((batch, *size, channels)).transpose(0, -1, *range(1, len(shape) - 1))

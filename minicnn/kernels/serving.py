@@ -17,8 +17,9 @@ from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import choose, overruled
 
 __all__ = [
-    "adam", "added", "average_pool", "average_unpool", "batch_norm", "batch_norm_transposed",
-    "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather", "linear", "log_softmax",
+    "adam", "added", "all_finite", "average_pool", "average_unpool", "batch_norm",
+    "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather",
+    "linear", "log_softmax",
     "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "plane_means", "relu", "set_threads",
     "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
@@ -165,6 +166,20 @@ def added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
         return gates.added(a, b)
     return np.add(a, b)
+
+
+def all_finite(x: np.ndarray) -> bool:
+    """Whether no number is NaN or infinite."""
+    if x.dtype == np.float32 and x.size >= LARGE and _without_gaps(x):
+        from minicnn.kernels.cpu import copying
+
+        return copying.all_finite(x)
+    return bool(np.isfinite(x).all())
+
+
+def _without_gaps(x: np.ndarray) -> bool:
+    """Whether an array's numbers fill a stretch of memory, in some order of its axes."""
+    return x.transpose(sorted(range(x.ndim), key=lambda axis: -x.strides[axis])).flags.c_contiguous
 
 
 # Products

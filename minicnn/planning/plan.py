@@ -43,6 +43,7 @@ from minicnn.planning.table import lowering_of
 
 __all__ = ["Plan", "Statistics"]
 
+NOTHING = np.empty(0, np.uint8)
 KEPT = "kept"  # the key of the buffer for masks and switches
 
 Statistics = dict[str, Packed]
@@ -369,7 +370,7 @@ class _Instance:
         plan = self.plan
         values: dict[str, np.ndarray] = dict(inputs)  # by root, as arrays of their full shape
         values.update((name, _fresh(plan.shapes[name])) for name in plan.fresh)
-        kept = memory.empty((plan.kept_bytes,), np.uint8)
+        kept = memory.empty((plan.kept_bytes,), np.uint8) if plan.kept_bytes else NOTHING
         statistics = {
             name: Packed(kept[first:last].reshape(shape), plan.shapes[name], levels)
             for name, (first, last, shape, levels) in plan.kept_places.items()

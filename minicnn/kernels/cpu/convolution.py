@@ -2,7 +2,7 @@
 
 A `Method` knows when it applies, estimates its time, packs filters (once per network) and adds its
 steps to a program. The estimates count operations and bytes at nominal speeds, the same on every
-machine, so that the same kernels are chosen, with the same results, everywhere.
+machine with vectors of a kind, so that these choose the same kernels and get the same results.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from minicnn.kernels.cpu.packing import panels, winograd_panels
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.taps import Phase, conv_phases, joined_phases, transposed_phases
-from minicnn.kernels.cpu.vector import LANES, ROWS
+from minicnn.kernels.cpu.vector import FEATURES, LANES, ROWS
 from minicnn.kernels.problems import Convolution
 
 __all__ = ["DEPTHWISE", "DIRECT", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Method"]
 
-FLOPS = 5e11  # nominal floating-point operations a second, both cores
+NOMINAL = {"AVX-512": 5e11, "AVX2": 1.7e11, "NEON": 1.2e11, "plain": 5e10}
+FLOPS = NOMINAL[FEATURES]  # nominal floating-point operations a second, both cores
 MEMORY = 3e10  # nominal bytes a second from memory
 CACHE = 1e11  # and from the last cache
 
@@ -119,8 +120,8 @@ class Direct(Method):
             work = up(phase.pixels, ROWS // 2) * width * problem.groups
             sums = 2.0 * work * problem.depth * len(phase.taps) / FLOPS
             merged = problem.window.kernel[1] if self.merges(problem) else 1
-            overhead = 1 + 8 / max(1, problem.depth * merged)  # of a term
-            seconds += max(sums * overhead, problem.bytes / CACHE) + work * 4e-11
+            overhead = 1 + 5 / max(1, problem.depth * merged)  # of a term
+            seconds += max(sums * overhead, problem.bytes / CACHE) + 20 * work / FLOPS
         return seconds
 
     def taps(self, problem: Convolution) -> tuple[tuple[int, ...], ...]:
@@ -316,7 +317,7 @@ class Winograd(Method):
         filters = 4.0 * e * e * depth * up(columns, COLUMNS)
         sums = 2.0 * up(tiles, ROWS // 2) * e * e * depth * columns / (0.9 * FLOPS)
         sums *= 1 + 8 / max(1, depth)  # what each product takes besides
-        transforms = tiles * (up(depth, LANES) + columns) * e * e * 5e-11
+        transforms = tiles * (up(depth, LANES) + columns) * e * e * 25 / FLOPS
         return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 3e-6
 
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 finished    y = finish(x)        ReLU, masks, sums, scales by channel: what the epilogue can do
 relaid      any order of the axes to channels last, with zeros around it
+checked     whether all numbers are finite
 unfolded    blocks of pixels that stand as channels, back in their places, with an epilogue
 """
 
@@ -9,14 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from minicnn.kernels.cpu.compiled import kernel
-from minicnn.kernels.cpu.ending import finish_line, mode_of
-from minicnn.kernels.cpu.program import Image, Place, Program
-from minicnn.kernels.cpu.vector import load_one, store_one
+import numpy as np
 
-__all__ = ["lay_finished", "lay_relaid", "lay_unfolded"]
+from minicnn.kernels.cpu.compiled import kernel
+from minicnn.kernels.cpu.dense_lanes import load_some
+from minicnn.kernels.cpu.ending import finish_line, mode_of
+from minicnn.kernels.cpu.laid import Laid
+from minicnn.kernels.cpu.program import Image, Place, Program
+from minicnn.kernels.cpu.team import threads
+from minicnn.kernels.cpu.vector import (
+    LANES,
+    either,
+    load_one,
+    some,
+    spread,
+    store_byte,
+    store_one,
+)
+
+__all__ = ["all_finite", "lay_finished", "lay_relaid", "lay_unfolded"]
 
 
 @kernel
@@ -62,6 +77,17 @@ def unfolded(
     for column in range(width):
         at = source + column // across * x_pixel + 4 * channels * (column % across)
         finish_line(at, ending, mode, image, row, column, channels)
+
+
+@kernel
+def checked(worker, item, x, size, block, flags):
+    """Whether some number of one block is not finite: x - x is 0 for others, and NaN for it."""
+    first, last = item * block, min(size, (item + 1) * block)
+    found = spread(0.0)
+    for i in range(first, last, LANES):
+        value = load_some(x + 4 * i, last - i)
+        found = either(found, value - value)
+    store_byte(1 if some(found) else 0, flags + item)
 
 
 def lay_unfolded(
@@ -139,3 +165,22 @@ def lay_relaid(
         rows=rows,
         columns=columns,
     )
+
+
+BLOCK = 1 << 15  # numbers an item checks
+
+
+@lru_cache(maxsize=64)
+def _laid_check(size: int, workers: int) -> Laid:
+    program = Program(workers)
+    program.step(
+        checked, -(-size // BLOCK), x=Place("x"), size=size, block=BLOCK, flags=Place("flags")
+    )
+    return Laid(program)
+
+
+def all_finite(x: np.ndarray) -> bool:
+    """Whether all numbers are finite, of a float32 array whose memory has no gaps."""
+    flags = np.empty(-(-x.size // BLOCK), np.uint8)
+    _laid_check(x.size, threads())(x=x, flags=flags)
+    return not flags.any()

@@ -169,13 +169,14 @@ def follow(steps: np.ndarray, workers: int) -> None:
         How many threads the scratch memory in the blocks is made for.
     """
     together, alone = _Dispatcher.get()
-    count, number = len(steps), min(workers, threads())
+    count, number = len(steps), workers
     parallel = number > 1 and os.getpid() == _home and _busy.acquire(blocking=False)
     if not parallel:
         number = 1
     try:
         counters = np.zeros(LINE // 8 * ((number + 1) * count + 1), np.int64)
-        at, base = steps.ctypes.data, -(-counters.ctypes.data // LINE) * LINE
+        at = steps.__array_interface__["data"][0]
+        base = -(-counters.__array_interface__["data"][0] // LINE) * LINE
         if parallel:
             together(number, at, count, base)
         else:
