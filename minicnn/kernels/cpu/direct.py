@@ -12,7 +12,7 @@ Filters are packed by columns of the tile: [group][panel][tap][channel][COLUMNS]
 
 from __future__ import annotations
 
-from minicnn.kernels.cpu.compiled import inline, kernel
+from minicnn.kernels.cpu.compiled import inline, kernel, within
 from minicnn.kernels.cpu.ending import finish_tile, mode_of
 from minicnn.kernels.cpu.product import COLUMNS, multiply, multiply_half, multiply_narrow
 from minicnn.kernels.cpu.vector import LANES, ROWS, load_int, store_int
@@ -28,7 +28,7 @@ def SCRATCH(terms: int) -> int:
     return TILE + 16 * ROWS + terms * LINE + 64
 
 
-@inline
+@within
 def multiply_tile(table, terms, tile, depth, a_step, b_step, rows, columns):
     """The micro-kernel that suits the rows and columns left."""
     if columns <= LANES:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import inline
+from minicnn.kernels.cpu.compiled import inline, within
 from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, store_some
 from minicnn.kernels.cpu.vector import (
     LANES,
@@ -171,7 +171,7 @@ def finish_line(source, end, mode, image, row, column, channels):
         store_some(value, y + at, count)
 
 
-@inline
+@within
 def finish_tile(
     tile, number, end, mode, image, row, column, first, columns, channel, left
 ):  # fmt: skip
