@@ -23,6 +23,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.blocks.reduce import Sum
 from minicnn.errors import ShapeError
 from minicnn.kernels import Window
 
@@ -60,7 +61,7 @@ class _Convolution(Block):
 
 def _bias_sum(p: Any) -> Any:
     """Transpose with respect to the bias: sum over batch and space."""
-    return p.sum(axis=(0, *range(2, len(p.shape))))
+    return Sum((0, *range(2, len(p.shape))))(p)
 
 
 def _check_bias(kind: str, shapes: tuple[Shape, ...], channels: int) -> None:

@@ -20,8 +20,8 @@ __all__ = [
     "adam", "added", "all_finite", "average_pool", "average_unpool", "batch_norm",
     "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather",
     "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "plane_means", "relu", "set_threads",
-    "sgd", "softmax", "unpool", "unpool_center",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "pixel_sum", "plane_means", "relu",
+    "set_threads", "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
@@ -135,6 +135,16 @@ def plane_means(x: np.ndarray) -> np.ndarray:
         return average_pool(x, Window(size, (1, 1), (0,) * 4, (1, 1)), False)[:, :, 0, 0]
     means: np.ndarray = x.mean(axis=(2, 3))
     return means
+
+
+def pixel_sum(x: np.ndarray) -> np.ndarray:
+    """The sum of each channel of (N, C, ...), over images and pixels: (C,)."""
+    if _images(x) and x.size >= LARGE:
+        from minicnn.kernels.cpu import batches
+
+        return batches.pixel_sum(x)
+    total: np.ndarray = x.sum(axis=(0, *range(2, x.ndim)))
+    return total
 
 
 # Gates

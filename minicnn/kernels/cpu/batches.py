@@ -37,7 +37,7 @@ from minicnn.kernels.cpu.vector import (
 
 __all__ = [
     "batch_norm", "batch_norm_transposed", "batch_statistics", "lay_batch_norm",
-    "lay_batch_norm_transposed", "lay_statistics",
+    "lay_batch_norm_transposed", "lay_pixel_sum", "lay_statistics", "pixel_sum",
 ]  # fmt: skip
 
 # Sums
@@ -132,6 +132,36 @@ def products(
     store_some(along, dgain + offset, count)
 
 
+@kernel
+def block_totals(
+    worker, item, p, p_pixel, channels, pixels, block, partial, partial_line
+):  # fmt: skip
+    """Sums of p over one block of pixels, in four chains."""
+    first, number = p + item * block * p_pixel, min(block, pixels - item * block)
+    fours = number // 4 * 4
+    for channel in range(0, channels, LANES):
+        count, at = min(LANES, channels - channel), first + 4 * channel
+        a = b = c = d = spread(0.0)
+        for pixel in range(at, at + fours * p_pixel, 4 * p_pixel):
+            a = a + load_some(pixel, count)
+            b = b + load_some(pixel + p_pixel, count)
+            c = c + load_some(pixel + 2 * p_pixel, count)
+            d = d + load_some(pixel + 3 * p_pixel, count)
+        for pixel in range(fours, number):
+            a = a + load_some(at + pixel * p_pixel, count)
+        store((a + b) + (c + d), partial + item * partial_line + 4 * channel)
+
+
+@kernel
+def totals(worker, item, channels, blocks, partial, partial_line, sums):
+    """Sums over all blocks of LANES channels."""
+    count, offset = min(LANES, channels - item * LANES), item * VECTOR
+    value = spread(0.0)
+    for line in range(partial + offset, partial + offset + blocks * partial_line, partial_line):
+        value = value + load(line)
+    store_some(value, sums + offset, count)
+
+
 def _blocks(prog: Program, x: Image, *others: Image) -> tuple[int, dict[str, Any]]:
     """Number of blocks of about 32 KiB, and the arguments that say so to the kernels that sum."""
     pixels = count_pixels(x, *others)
@@ -154,6 +184,16 @@ def lay_statistics(
     prog.step(
         moments, -(-x.channels // LANES), mean=mean, variance=variance or 0, inverse=inverse or 0,
         eps=bits(eps), **sums,
+    )  # fmt: skip
+
+
+def lay_pixel_sum(prog: Program, p: Image, y: Image) -> None:
+    """Add the sum of each channel of p over all pixels of all images."""
+    blocks, sums = _blocks(prog, p)
+    prog.step(block_totals, blocks, p=p.place, p_pixel=4 * p.pixel, **sums)
+    prog.step(
+        totals, -(-p.channels // LANES), channels=p.channels, blocks=blocks,
+        partial=sums["partial"], partial_line=sums["partial_line"], sums=y.place,
     )  # fmt: skip
 
 
@@ -255,6 +295,11 @@ def _lay_batch_norm_whole(prog: Program, x: Image, y: Image, eps: float) -> None
 
 def _floats(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, np.float32)
+
+
+def pixel_sum(p: np.ndarray) -> np.ndarray:
+    """The sum of each channel of p (N, C, H, W)."""
+    return on_arrays(lay_pixel_sum, p, (1, p.shape[1], 1, 1)).reshape(-1)
 
 
 def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from minicnn.kernels.cpu.taps import Phase, conv_phases, joined_phases, transpos
 from minicnn.kernels.cpu.vector import FEATURES, LANES, ROWS
 from minicnn.kernels.problems import Convolution
 
-__all__ = ["DEPTHWISE", "DIRECT", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Method"]
+__all__ = ["DEPTHWISE", "DIRECT", "FLOPS", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Method"]
 
 NOMINAL = {"AVX-512": 5e11, "AVX2": 1.7e11, "NEON": 1.2e11, "plain": 5e10}
 FLOPS = NOMINAL[FEATURES]  # nominal floating-point operations a second, both cores

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cpu.compiled import kernel
-from minicnn.kernels.cpu.dense_lanes import load_some
+from minicnn.kernels.cpu.dense_lanes import load_some, store_some
 from minicnn.kernels.cpu.ending import finish_line, mode_of
 from minicnn.kernels.cpu.laid import Laid
 from minicnn.kernels.cpu.program import Image, Place, Program
@@ -27,6 +27,7 @@ from minicnn.kernels.cpu.vector import (
     load_one,
     some,
     spread,
+    store,
     store_byte,
     store_one,
 )
@@ -80,6 +81,26 @@ def unfolded(
 
 
 @kernel
+def unfolded_runs(
+    worker, item, x, x_image, x_row, x_pixel, down, height, runs, numbers, y
+):  # fmt: skip
+    """The same without an epilogue: y's row is `runs` runs of `numbers`, one a block."""
+    image, row = item // height, item % height
+    source = x + image * x_image + row // down * x_row + 4 * numbers * (row % down)
+    target = y + 4 * item * runs * numbers
+    end = target + 4 * runs * numbers
+    for run in range(runs):
+        for i in range(0, numbers, LANES):
+            left = numbers - i
+            value = load_some(source + run * x_pixel + 4 * i, left)
+            if target + 4 * (i + LANES) <= end:  # what is too much the next runs write over
+                store(value, target + 4 * i)
+            else:
+                store_some(value, target + 4 * i, left)
+        target += 4 * numbers
+
+
+@kernel
 def checked(worker, item, x, size, block, flags):
     """Whether some number of one block is not finite: x - x is 0 for others, and NaN for it."""
     first, last = item * block, min(size, (item + 1) * block)
@@ -94,6 +115,19 @@ def lay_unfolded(
     program: Program, x: Image, down: int, across: int, y: Image, **epilogue: Any
 ) -> None:
     """Add y[i, j, c] = x[i / down, j / across, (i % down, j % across, c)]."""
+    dense = y.pixel == y.channels and y.row == y.width * y.pixel and y.image == y.height * y.row
+    if dense and y.width % across == 0 and y.width * y.channels >= 2 * LANES and not epilogue:
+        program.step(
+            unfolded_runs,
+            y.batch * y.height,
+            **x.steps("x"),
+            down=down,
+            height=y.height,
+            runs=y.width // across,
+            numbers=across * y.channels,
+            y=y.place,
+        )
+        return
     program.step(
         unfolded,
         y.batch * y.height,
