@@ -199,8 +199,8 @@ def _lay_linear(
     else:
         lay = dense.lay_linear if isinstance(node.block, Linear) else dense.lay_linear_transposed
         lay(program, images[0], program.constant(w), y, *w.shape, **epilogue)
-    how = "packed once, in the order in which they are read" if few else "as they stand"
-    context.notes[node.name] = ("dense", f"reads the weights once, {how}")
+    how = "packed weights" if few else "the weights as they stand,"
+    context.notes[node.name] = ("dense", f"reads {how} once")
 
 
 # Normalisation

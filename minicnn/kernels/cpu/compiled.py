@@ -34,12 +34,27 @@ from numba.extending import intrinsic
 from minicnn.kernels.cpu import vector
 from minicnn.kernels.notices import compiling
 
-__all__ = ["Kernel", "arguments", "call_kernel", "inline", "jitted", "kept", "kernel", "within"]
+__all__ = [
+    "Kernel",
+    "arguments",
+    "call_kernel",
+    "inline",
+    "jitted",
+    "kept",
+    "kernel",
+    "variant",
+    "within",
+]
 
-inline = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+_BARE: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "boundscheck": False,
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True,  # only other kernels call them
+}  # fmt: skip
+
+inline = numba.njit(**_BARE)
 """For functions that kernels call."""
 
-within = numba.njit(nogil=True, error_model="numpy", boundscheck=False, forceinline=True)
+within = numba.njit(forceinline=True, **_BARE)
 """For those that become part of their caller, which then knows what its arguments are."""
 
 
@@ -109,6 +124,17 @@ def jitted(function: Callable[..., Any]) -> Any:
 def kernel(function: Callable[..., None]) -> Kernel:
     """Make a kernel of a function `f(worker, item, ...)` of int64 arguments."""
     return Kernel(function)
+
+
+def variant(*constants: int) -> Callable[[Callable[..., None]], Kernel]:
+    """Make a kernel of a function whose code depends on some constants, named after them."""
+
+    def make(function: Callable[..., None]) -> Kernel:
+        function.__name__ = "_".join([function.__name__, *map(str, constants)])
+        function.__qualname__ = function.__name__  # the name under which code is kept on disk
+        return Kernel(function)
+
+    return make
 
 
 @intrinsic(prefer_literal=True)

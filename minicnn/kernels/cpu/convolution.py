@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.kernels.cpu import depthwise as depthwise_kernels
 from minicnn.kernels.cpu import direct as direct_kernels
-from minicnn.kernels.cpu import winograd as winograd_kernels
+from minicnn.kernels.cpu import winograd_steps
 from minicnn.kernels.cpu.copying import lay_relaid, lay_unfolded
 from minicnn.kernels.cpu.depthwise import on_lattice
 from minicnn.kernels.cpu.packing import panels, winograd_panels
@@ -24,6 +24,7 @@ from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.program import Image, Place, Program
 from minicnn.kernels.cpu.taps import Phase, conv_phases, joined_phases, transposed_phases
 from minicnn.kernels.cpu.vector import FEATURES, LANES, ROWS
+from minicnn.kernels.cpu.winograd import FILTER
 from minicnn.kernels.problems import Convolution
 
 __all__ = ["DEPTHWISE", "DIRECT", "FLOPS", "METHODS", "WINOGRAD_2", "WINOGRAD_4", "Method"]
@@ -321,7 +322,7 @@ class Winograd(Method):
         return max(sums + transforms, filters / MEMORY) + filters / CACHE / 4 + 3e-6
 
     def pack(self, w: np.ndarray, problem: Convolution) -> list[np.ndarray]:
-        return [winograd_panels(w, problem, winograd_kernels.FILTER[self.m])]
+        return [winograd_panels(w, problem, FILTER[self.m])]
 
     def lay(
         self,
@@ -346,7 +347,7 @@ class Winograd(Method):
         p_panel = 4 * COLUMNS * held
         p_step = apart(p_panel * count)
         transformed = e * e * (v_step + p_step)
-        tiling = {"m": m, "tiles": tiles, "across": across, "down": down}
+        tiling = {"tiles": tiles, "across": across, "down": down}
         source = {
             **x.steps("x"), "height": x.height, "width": x.width, "channels": problem.depth,
             "pad_row": begins[0], "pad_column": begins[1],
@@ -358,10 +359,10 @@ class Winograd(Method):
             "ending": program.ending(y, **epilogue),
         }  # fmt: skip
         if block:
-            tables = winograd_kernels.TABLE + winograd_kernels.PATCH + winograd_kernels.HELD
+            tables = winograd_steps.TABLE + winograd_steps.PATCH + winograd_steps.HELD
             size = up(tables + transformed, 64)
             program.step(
-                winograd_kernels.together,
+                winograd_steps.together(m),
                 -(-tiles // share),
                 **tiling, **source, **steps, **sums, **result,
                 tiles_an_item=share,
@@ -371,7 +372,7 @@ class Winograd(Method):
                 scratch_size=size,
             )  # fmt: skip
             return
-        own = up(max(winograd_kernels.TABLE, winograd_kernels.PATCH), 64)
+        own = up(max(winograd_steps.TABLE, winograd_steps.PATCH), 64)
         scratch = program.scratch_memory(own * program.workers + transformed)
         v = scratch + own * program.workers
         products = v + e * e * v_step
@@ -380,16 +381,16 @@ class Winograd(Method):
         parts = -(-count // panels_an_item)
         few = max(1, min(4, tiles // 8))
         program.step(
-            winograd_kernels.apart_input, -(-tiles // few),
+            winograd_steps.apart_input(m), -(-tiles // few),
             **tiling, **source, **steps, **memory, tiles_an_item=few, v=v,
         )  # fmt: skip
         program.step(
-            winograd_kernels.apart_product, e * e * parts,
+            winograd_steps.apart_product, e * e * parts,
             **steps, **sums, **memory, tiles=tiles, v=v, channels=problem.depth, filters=packed[0],
             panels_an_item=panels_an_item, columns_out=problem.columns, products=products,
         )  # fmt: skip
         program.step(
-            winograd_kernels.apart_output, -(-tiles // few) * parts,
+            winograd_steps.apart_output(m), -(-tiles // few) * parts,
             **tiling, **sums, **result, **memory, tiles_an_item=few, products=products,
             panels_an_item=panels_an_item,
         )  # fmt: skip
@@ -406,7 +407,7 @@ def _tiles_a_block(e: int, depth: int, columns: int, tiles: int) -> tuple[int, i
     large = filters > 6_000_000
     if large and tiles * a_tile < 24_000_000:
         return 0, 0
-    most = winograd_kernels.MOST
+    most = winograd_steps.MOST
     block = max(ROWS, min(most, (6_000_000 if large else 600_000) // a_tile) // ROWS * ROWS)
     if tiles < 2 * block:
         if filters > 2_000_000 or tiles < 8:

@@ -126,7 +126,7 @@ def _finished(value, bias, scale, shift, residual, mask, signs, least, channel, 
     return choose(greater(least, value), least, value)  # NaN stays
 
 
-@inline
+@within
 def finish(value, end, mode, image, row, column, channel, count):
     """Finish and store LANES channels of one pixel, of which `count` exist.
 
@@ -171,7 +171,7 @@ def finish_line(source, end, mode, image, row, column, channels):
         store_some(value, y + at, count)
 
 
-@within
+@inline
 def finish_tile(
     tile, number, end, mode, image, row, column, first, columns, channel, left
 ):  # fmt: skip

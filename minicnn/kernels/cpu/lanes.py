@@ -49,7 +49,6 @@ __all__ = [
     "apart",
     "bit",
     "exponential",
-    "free_still",
     "highest",
     "lanes_below",
     "load_between",
@@ -186,28 +185,14 @@ def save_bits(found, address, channel, count):
 
 
 @intrinsic
-def takes(typingctx: Any, value: Any, best: Any, free: Any) -> Any:
-    """Where a value takes over as the maximum: greater than `best` or NaN, and `free` is set.
-
-    `free` says where there was no NaN before. This is `wins` with a shorter way from best to best.
-    """
+def takes(typingctx: Any, value: Any, best: Any) -> Any:
+    """Where a value takes over as the maximum: it is greater, or the first NaN."""
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        value, best, free = args
-        return b.and_(free, b.fcmp_unordered(">", value, best))
+        value, best = args
+        return b.and_(b.fcmp_ordered("ord", best, best), b.fcmp_unordered(">", value, best))
 
-    return flags(vector, vector, flags), generate
-
-
-@intrinsic
-def free_still(typingctx: Any, free: Any, value: Any) -> Any:
-    """Where `free` is set and a value is no NaN."""
-
-    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        free, value = args
-        return b.and_(free, b.fcmp_ordered("ord", value, value))
-
-    return flags(flags, vector), generate
+    return flags(vector, vector), generate
 
 
 # Functions of numbers

@@ -23,14 +23,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cpu.compiled import Kernel, inline, kernel
-from minicnn.kernels.cpu.dense_lanes import load_some, store_some
+from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some, store_some
 from minicnn.kernels.cpu.ending import finish, mode_of
 from minicnn.kernels.cpu.laid import Laid, pixels, workers_for
 from minicnn.kernels.cpu.lanes import (
     apart,
     bit,
-    free_still,
-    lanes_below,
     load_word,
     save_bits,
     takes,
@@ -90,37 +88,60 @@ def named(switches, plane, planes, tap, count):
     return found
 
 
+@inline
+def _largest(notes, end, offset, count):
+    """The largest of some numbers, or a NaN among them; each note begins with an address."""
+    best = spread(LOWEST)
+    for at in range(notes, end, 16):
+        value = load_some(load_int(at) + offset, count)
+        best = choose(takes(value, best), value, best)
+    return best
+
+
+@inline
+def _largest_and_where(notes, end, offset, count, switches, plane, planes, channel):
+    """The same, and the tap that it comes from as bits; a note is an address and a tap."""
+    best, winner = spread(LOWEST), spread(0.0)
+    for at in range(notes, end, 16):
+        value = load_some(load_int(at) + offset, count)
+        better = takes(value, best)
+        best = choose(better, value, best)
+        winner = choose(better, spread(as_float(load_int(at + 8))), winner)
+    for i in range(planes):
+        save_bits(bit(winner, i), switches + i * plane, channel, count)
+    return best
+
+
 @kernel
 def maxima(
     worker, item, x, x_image, x_row, x_pixel, row_table, column_table, y, y_image, y_row, y_pixel,
     rows, columns, channels, lines, lines_an_item, switches, switches_image, switches_row,
-    switches_pixel, plane, planes,
+    switches_pixel, plane, planes, scratch, scratch_size,
 ):  # fmt: skip
     """Max pool: some rows of y, and of switches if their address is not 0."""
+    notes = scratch + worker * scratch_size  # where a window's pixels stand, and which taps
     for line in range(item * lines_an_item, min((item + 1) * lines_an_item, lines)):
         image, row = line // rows, line % rows
         top, bottom = entries(row_table, row)
         for column in range(columns):
             left, right = entries(column_table, column)
+            end = notes
+            for i in range(top, bottom, 16):
+                source = x + image * x_image + load_int(i) * x_row
+                for j in range(left, right, 16):
+                    store_int(source + load_int(j) * x_pixel, end)
+                    store_int(load_int(i + 8) + load_int(j + 8), end + 8)
+                    end += 16
             target = y + image * y_image + row * y_row + column * y_pixel
-            for channel in range(0, channels, LANES):
+            at = switches + image * switches_image + row * switches_row + column * switches_pixel
+            for offset in range(0, 4 * channels, VECTOR):
+                channel = offset >> 2
                 count = min(LANES, channels - channel)
-                best, winner, free = spread(LOWEST), spread(0.0), lanes_below(count)
-                for i in range(top, bottom, 16):
-                    source = x + image * x_image + load_int(i) * x_row + 4 * channel
-                    for j in range(left, right, 16):
-                        value = load_some(source + load_int(j) * x_pixel, count)
-                        better = takes(value, best, free)
-                        free = free_still(free, value)
-                        best = choose(better, value, best)
-                        tap = load_int(i + 8) + load_int(j + 8)
-                        winner = choose(better, spread(as_float(tap)), winner)
-                store_some(best, target + 4 * channel, count)
-                if switches != 0:
-                    at = switches + image * switches_image + row * switches_row
-                    at += column * switches_pixel
-                    for i in range(planes):
-                        save_bits(bit(winner, i), at + i * plane, channel, count)
+                if switches == 0:
+                    best = _largest(notes, end, offset, count)
+                else:
+                    best = _largest_and_where(notes, end, offset, count, at, plane, planes, channel)
+                store_some(best, target + offset, count)
 
 
 @kernel
@@ -283,6 +304,11 @@ def _bits(window: Window) -> int:
     return (window.volume - 1).bit_length()
 
 
+def _notes(window: Window) -> int:
+    """Bytes that notes on a window's taps take, with room for one note more."""
+    return 16 * (window.volume + 8) // 64 * 64
+
+
 def _steps(windows: Image) -> tuple[int, int, int]:
     """Bytes from one image's, row's and window's switches to the next in a plane."""
     pixel = -(-windows.channels // 8)
@@ -298,7 +324,8 @@ def lay_max_pool(
     by_lines(
         prog, maxima, y, window.volume, **x.steps("x"), **y.steps("y"), switches=switches or 0,
         switches_image=image, switches_row=row, switches_pixel=pixel, plane=y.batch * image,
-        planes=_bits(window), **_tap_tables(prog, window, x, y, False),
+        planes=_bits(window), scratch=prog.scratch_memory(_notes(window) * prog.workers),
+        scratch_size=_notes(window), **_tap_tables(prog, window, x, y, False),
     )  # fmt: skip
 
 
@@ -311,15 +338,14 @@ def _lay_routing(
     if switches is None and centres is None:
         centres = prog.constant(np.ones(p.batch, np.int64))
     image, row, pixel = _steps(windows)
-    notes = 16 * (window.volume + 8) // 64 * 64  # bytes, one note more than there are taps
     own, partner = ((0, 0), (row, pixel)) if transposed else ((row, pixel), (0, 0))
     by_lines(
         prog, routed, x, 1 if transposed else window.volume, **p.steps("p"),
         switches=switches or 0, switches_images=switch_images, switches_image=image,
         own_row=own[0], own_pixel=own[1], partner_row=partner[0], partner_pixel=partner[1],
         plane=switch_images * image, planes=_bits(window), centres=centres or 0,
-        centre=center_tap(window), scratch=prog.scratch_memory(notes * prog.workers),
-        scratch_size=notes, ending=prog.ending(x, **epilogue),
+        centre=center_tap(window), scratch=prog.scratch_memory(_notes(window) * prog.workers),
+        scratch_size=_notes(window), ending=prog.ending(x, **epilogue),
         **_tap_tables(prog, window, inside, windows, transposed),
     )  # fmt: skip
 

@@ -310,20 +310,6 @@ greater = _comparison("Where a > b; false for NaN.", ">")
 
 
 @intrinsic
-def wins(typingctx: Any, a: Any, b: Any) -> Any:
-    """Where a takes over from b as a maximum: a > b, or a is the first NaN."""
-
-    def generate(ctx: Any, builder: Any, sig: Any, args: Any) -> Any:
-        a, b = args
-        first_nan = builder.and_(
-            builder.fcmp_unordered("uno", a, a), builder.fcmp_ordered("ord", b, b)
-        )
-        return builder.or_(builder.fcmp_ordered(">", a, b), first_nan)
-
-    return flags(vector, vector), generate
-
-
-@intrinsic
 def choose(typingctx: Any, where: Any, a: Any, b: Any) -> Any:
     """Where flags are set a, else b."""
     return vector(flags, vector, vector), lambda ctx, b, sig, args: b.select(*args)

@@ -25,24 +25,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import inline, kernel, within
+from minicnn.kernels.cpu.compiled import inline, within
 from minicnn.kernels.cpu.dense_lanes import VECTOR, load_some
-from minicnn.kernels.cpu.direct import multiply_tile
 from minicnn.kernels.cpu.ending import finish_tile, mode_of
 from minicnn.kernels.cpu.product import COLUMNS
 from minicnn.kernels.cpu.vector import (
     LANES,
-    ROWS,
     either,
     load,
-    load_int,
     some,
     spread,
     store,
-    store_int,
 )
 
-__all__ = ["FILTER", "apart_input", "apart_output", "apart_product", "together"]
+__all__ = ["FILTER", "LINE", "store_zeros", "transform_input", "transform_output"]
 
 FILTER = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
@@ -113,7 +109,7 @@ def _output_4(source, step, target, target_step):
 
 
 @within
-def _transform_input(
+def transform_input(
     m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column, across, down,
     v, v_step, patch,
 ):  # fmt: skip
@@ -157,37 +153,12 @@ def _transform_input(
     return some(bits)
 
 
-@inline
-def _input(m, *args):
-    """The same with m known when it is compiled."""
-    return _transform_input(4, *args) if m == 4 else _transform_input(2, *args)
-
-
-@inline
-def _products(
-    first, last, tiles, v, v_step, v_tile, channels, filters, panels, first_panel, last_panel,
-    filters_left, products, p_step, p_panel, table,
-):  # fmt: skip
-    """Sums over channels for places first .. last - 1: products[place][panel][tile][COLUMNS]."""
-    for place in range(first, last):
-        for panel in range(first_panel, last_panel):
-            columns = 4 * channels * COLUMNS * (place * panels + panel)
-            store_int(filters + columns, table + 8 * ROWS)
-            for tile in range(0, tiles, ROWS):
-                row = v + place * v_step + tile * v_tile
-                for k in range(ROWS):
-                    store_int(row + k * v_tile, table + 8 * k)
-                target = products + place * p_step + panel * p_panel + tile * 4 * COLUMNS
-                left = filters_left - panel * COLUMNS
-                multiply_tile(table, 1, target, channels, 4, 4 * COLUMNS, tiles - tile, left)
-
-
 @within
-def _transform_output(
+def transform_output(
     m, tile, products, p_step, p_panel, first_panel, last_panel, filters, rows, columns, across,
     down, half, ending,
 ):  # fmt: skip
-    """A^T p A of a tile, finished and stored; `products` is its line, or 0 where it is zero.
+    """A^T p A of a tile, finished and stored; `products` is its line.
 
     `half` is memory for a half-transformed tile and for the lines of pixels to be finished.
     """
@@ -198,11 +169,8 @@ def _transform_output(
     image, row = row // down, row % down * m
     mode = mode_of(ending, image)
     high, wide = min(m, rows - row), min(m, columns - column)
-    if products == 0:
-        for i in range(0, high * wide * LINE, VECTOR):
-            store(spread(0.0), whole + i)
     for panel in range(first_panel, last_panel):
-        for v in range(0, LINE if products != 0 else 0, VECTOR):
+        for v in range(0, LINE, VECTOR):
             source = products + panel * p_panel + v
             for j in range(e):
                 if m == 4:
@@ -223,107 +191,17 @@ def _transform_output(
 
 
 @inline
-def _output(m, *args):
-    """The same with m known when it is compiled."""
-    if m == 4:
-        _transform_output(4, *args)
-    else:
-        _transform_output(2, *args)
-
-
-TABLE = 8 * (ROWS + 1) + 8  # bytes for the products' table of addresses
-MOST = 56  # tiles held by a core
-HELD = 8 * MOST
-PATCH = 2 * 36 * VECTOR + 64  # and for a tile of inputs and a half-transformed one
-
-
-@kernel
-def together(
-    worker, item, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-    tiles, tiles_an_item, held, across, down, filters, panels, columns_out, rows, columns, scratch,
-    scratch_size, v_step, v_tile, p_step, p_panel, ending,
-):  # fmt: skip
-    """Some tiles from input to output, in memory that stays near one core.
-
-    Tiles without anything but zeros, as signals of single units have many, are skipped: the others
-    are held until there are `held` of them, and go through the products together.
-    """
-    table = scratch + worker * scratch_size
-    patch = table + TABLE
-    numbers = patch + PATCH  # which tiles are held
-    places = (m + 2) * (m + 2)
-    v = numbers + HELD
-    products = v + places * v_step
-    tile = item * tiles_an_item
-    last = min(tile + tiles_an_item, tiles)
-    while tile < last:
-        count = 0
-        while tile < last and count < held:
-            if _input(
-                m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-                across, down, v + count * v_tile, v_step, patch,
-            ):  # fmt: skip
-                store_int(tile, numbers + 8 * count)
-                count += 1
-            else:
-                _output(
-                    m, tile, 0, 0, 0, 0, panels, columns_out, rows, columns, across, down, patch,
-                    ending,
-                )  # fmt: skip
-            tile += 1
-        _products(
-            0, places, count, v, v_step, v_tile, channels, filters, panels, 0, panels, columns_out,
-            products, p_step, p_panel, table,
-        )  # fmt: skip
-        for number in range(count):
-            _output(
-                m, load_int(numbers + 8 * number), products + number * 4 * COLUMNS, p_step, p_panel,
-                0, panels, columns_out, rows, columns, across, down, patch, ending,
-            )  # fmt: skip
-
-
-@kernel
-def apart_input(
-    worker, item, m, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-    tiles, tiles_an_item, across, down, scratch, scratch_size, v, v_step, v_tile,
-):  # fmt: skip
-    """First of three steps: the inputs of some tiles."""
-    first = item * tiles_an_item
-    for tile in range(first, min(first + tiles_an_item, tiles)):
-        _input(
-            m, tile, x, x_image, x_row, x_pixel, height, width, channels, pad_row, pad_column,
-            across, down, v + tile * v_tile, v_step, scratch + worker * scratch_size,
-        )  # fmt: skip
-
-
-@kernel
-def apart_product(
-    worker, item, tiles, v, v_step, v_tile, channels, filters, panels, panels_an_item, columns_out,
-    products, p_step, p_panel, scratch, scratch_size,
-):  # fmt: skip
-    """Second: one place and some panels of all tiles; each filter is read once."""
-    parts = (panels + panels_an_item - 1) // panels_an_item
-    place, part = item // parts, item % parts
-    first = part * panels_an_item
-    _products(
-        place, place + 1, tiles, v, v_step, v_tile, channels, filters, panels, first,
-        min(first + panels_an_item, panels), columns_out, products, p_step, p_panel,
-        scratch + worker * scratch_size,
-    )  # fmt: skip
-
-
-@kernel
-def apart_output(
-    worker, item, m, tiles, tiles_an_item, across, down, products, p_step, p_panel, panels,
-    panels_an_item, columns_out, rows, columns, scratch, scratch_size, ending,
-):  # fmt: skip
-    """Third: the outputs of some tiles and panels."""
-    parts = (panels + panels_an_item - 1) // panels_an_item
-    first = item // parts * tiles_an_item
-    first_panel = item % parts * panels_an_item
-    for tile in range(first, min(first + tiles_an_item, tiles)):
-        _output(
-            m, tile, products + tile * 4 * COLUMNS, p_step, p_panel, first_panel,
-            min(first_panel + panels_an_item, panels), columns_out, rows, columns, across, down,
-            scratch + worker * scratch_size, ending,
+def store_zeros(m, tile, filters, rows, columns, across, down, whole, ending):
+    """A tile whose inputs are all zero, finished and stored."""
+    column = tile % across * m
+    row = tile // across
+    image, row = row // down, row % down * m
+    mode = mode_of(ending, image)
+    high, wide = min(m, rows - row), min(m, columns - column)
+    for i in range(0, high * wide * LINE, VECTOR):
+        store(spread(0.0), whole + i)
+    for channel in range(0, filters, COLUMNS):
+        finish_tile(
+            whole, high * wide, ending, mode, image, row, column, column, column + wide, channel,
+            filters - channel,
         )  # fmt: skip
