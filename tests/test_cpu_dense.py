@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from minicnn.kernels import Packed, Window, reference
 from minicnn.kernels.cpu import dense, depthwise, filters, learning
+from minicnn.kernels.cpu.packing import panels
 from minicnn.kernels.cpu.program import Image, Place, Program
-from minicnn.kernels.cpu.streamed import FEW
+from minicnn.kernels.cpu.streamed import FEW, lay_panels
 from minicnn.kernels.packed import plane_shape
 
 SIZES = st.sampled_from([1, 2, 3, 8, 15, 16, 17, 31, 33, 40, 70])
@@ -139,6 +140,36 @@ def test_the_epilogue_of_a_linear_layer(batch, out):
     expected = np.where(mask, dense.linear(x, w, b) + q, 0)
     np.testing.assert_array_equal(y, np.maximum(expected, 0))
     np.testing.assert_array_equal(Packed(signs, y.shape, 2).unpack(), expected > 0)
+
+
+@given(st.integers(1, FEW), SIZES, SIZES)
+def test_packed_weights_give_the_same_bits(batch, inside, out):
+    x, w, b = normal(batch, inside), normal(out, inside, seed=1), normal(out, seed=2)
+    y, signs = np.empty((batch, out), np.float32), bits_for(batch, out)
+    program = Program()
+    lay_panels(
+        program, Image.whole("x", x.shape), program.constant(panels(w[..., None], 1, False, (0,))),
+        Image.whole("y", y.shape), out, inside, bias=Place("b"), mode=1, signs=Place("signs"),
+        signs_image=signs.shape[-1],
+    )  # fmt: skip
+    program.run({"x": x, "b": b, "y": y, "signs": signs})
+    expected = dense.linear(x, w, b)
+    np.testing.assert_array_equal(y, np.maximum(expected, 0))
+    np.testing.assert_array_equal(Packed(signs, y.shape, 2).unpack(), expected > 0)
+
+
+@given(
+    st.integers(1, FEW), SIZES.filter(lambda n: n > 1), SIZES, st.sampled_from([0, 0.1, 0.5, 0.9])
+)
+def test_rows_times_zero_are_left_out_and_change_no_bit(batch, inside, out, dense_part):
+    p, w = normal(batch, out), normal(out, inside, seed=1)
+    p *= np.random.default_rng(2).random((batch, out)) < dense_part
+    y = dense.linear_transposed(p, w)
+    assert_near(y, in_double(np.matmul, p, w))
+    unread = ~p.any(axis=0)
+    w[unread] = np.nan
+    np.testing.assert_array_equal(dense.linear_transposed(p, w), y)
+    assert_alone_as_in_batch(lambda p: dense.linear_transposed(p, np.nan_to_num(w)), p)
 
 
 # Geometry
