@@ -29,24 +29,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from minicnn.kernels.cpu.compiled import inline, kernel
-from minicnn.kernels.cpu.dense_lanes import load_some, root
+from minicnn.kernels.cpu.compiled import kernel
+from minicnn.kernels.cpu.dense_lanes import load_some, root, store_some
 from minicnn.kernels.cpu.laid import Laid, workers_for
 from minicnn.kernels.cpu.program import Place, Program
-from minicnn.kernels.cpu.vector import LANES, load_one, multiply_add, spread, store, store_part
+from minicnn.kernels.cpu.vector import LANES, load_one, multiply_add, spread
 
 __all__ = ["adam", "adam_settings", "lay_adam", "lay_sgd", "sgd", "sgd_settings"]
 
 BLOCK = 8192  # numbers an item
-
-
-@inline
-def _put(value, address, count):
-    """Store LANES floats, or the first `count`."""
-    if count >= LANES:
-        store(value, address)
-    else:
-        store_part(value, address, count)
 
 
 @kernel
@@ -60,9 +51,9 @@ def sgd_step(worker, item, w, gradient, velocity, size, settings, nesterov):
         step = multiply_add(decay, value, load_some(gradient + at, left))
         if velocity != 0:
             speed = multiply_add(momentum, load_some(velocity + at, left), fresh * step)
-            _put(speed, velocity + at, left)
+            store_some(speed, velocity + at, left)
             step = multiply_add(momentum, speed, step) if nesterov else speed
-        _put(multiply_add(rate, step, value), w + at, left)
+        store_some(multiply_add(rate, step, value), w + at, left)
 
 
 @kernel
@@ -79,10 +70,10 @@ def adam_step(worker, item, w, gradient, mean, square, size, settings):
         m, v = load_some(mean + at, left), load_some(square + at, left)
         m = multiply_add(fresh, g - m, m)
         v = multiply_add(added * g, g, keep * v)
-        _put(m, mean + at, left)
-        _put(v, square + at, left)
+        store_some(m, mean + at, left)
+        store_some(v, square + at, left)
         value = multiply_add(rate, m / (root(v) * scale + epsilon), value)
-        _put(value, w + at, left)
+        store_some(value, w + at, left)
 
 
 def sgd_settings(
