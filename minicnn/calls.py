@@ -89,7 +89,8 @@ def reaches(calls: Iterable[Call], wanted: Iterable[Hashable]) -> set[Hashable]:
     """The values that depend on the wanted ones: only there do signals need to go."""
     active = set(wanted)
     for call in calls:
-        if any(operand in active for operand in call.operands):
+        blind = call.block.blind
+        if any(o in active for i, o in enumerate(call.operands) if i not in blind):
             active.add(call.output)
     return active
 
@@ -135,7 +136,7 @@ def pull_back(
             continue
         p = signals[call.output] if call.output in wanted else signals.pop(call.output)
         for wrt, operand in enumerate(call.operands):
-            if operand is None or operand not in active:
+            if operand is None or operand not in active or wrt in call.block.blind:
                 continue
             try:
                 q = reversal(call, wrt)(p)

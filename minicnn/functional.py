@@ -19,6 +19,7 @@ from minicnn.errors import InputError, ShapeError
 from minicnn.kernels import Window
 
 __all__ = [
+    "amax",
     "avg_pool2d",
     "batch_norm",
     "cat",
@@ -27,12 +28,19 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "elu",
     "exp",
     "flatten",
+    "gelu",
     "global_avg_pool2d",
     "global_max_pool2d",
+    "grid_sample",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
+    "instance_norm",
+    "interpolate",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "local_response_norm",
@@ -40,17 +48,24 @@ __all__ = [
     "log_softmax",
     "matmul",
     "max_pool2d",
+    "maximum",
+    "minimum",
+    "mish",
     "pad",
+    "pixel_shuffle",
     "prelu",
     "relu",
     "reshape",
     "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
     "split",
     "squeeze",
     "tanh",
     "transpose",
     "unsqueeze",
+    "where",
 ]
 
 Ints = int | Sequence[int]
@@ -214,6 +229,52 @@ def hardswish(input: Any) -> Any:
     return B.HardSwish()(input)
 
 
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """x times the normal distribution at x; `approximate` may be "tanh"."""
+    return B.Gelu(approximate)(input)
+
+
+def silu(input: Any) -> Any:
+    """x sigmoid(x)."""
+    return B.Swish()(input)
+
+
+def mish(input: Any) -> Any:
+    """x tanh(softplus(x))."""
+    return B.Mish()(input)
+
+
+def elu(input: Any, alpha: float = 1.0) -> Any:
+    """x where positive, alpha (e^x - 1) elsewhere."""
+    return B.Elu(alpha)(input)
+
+
+def softplus(input: Any, beta: float = 1.0) -> Any:
+    """ln(1 + e^(beta x)) / beta."""
+    return B.Softplus()(input) if beta == 1 else B.Softplus()(input * beta) * (1 / beta)
+
+
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """`input` where the condition holds, `other` elsewhere."""
+    return B.Where()(condition, input, other)
+
+
+def maximum(input: Any, other: Any) -> Any:
+    """The larger of two; where they are equal the first gets the signal (torch halves it)."""
+    return B.Maximum()(input, other)
+
+
+def minimum(input: Any, other: Any) -> Any:
+    """The smaller of two; where they are equal the first gets the signal (torch halves it)."""
+    return B.Minimum()(input, other)
+
+
+def amax(input: Any, dim: Ints | None = None, keepdim: bool = False) -> Any:
+    """The largest value over axes; the signal is spread evenly over those that have it."""
+    axes = (dim,) if isinstance(dim, int) else dim if dim is None else tuple(dim)
+    return B.Max(axes, keepdim)(input)
+
+
 def max_pool2d(
     input: Any,
     kernel_size: Ints,
@@ -325,6 +386,37 @@ def batch_norm(
     return y if bias is None else y + bias.reshape(like)
 
 
+def layer_norm(
+    input: Any,
+    normalized_shape: Ints,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+) -> Any:
+    """(x - mean) / sqrt(var + eps) weight + bias over the last axes, whose shape is given."""
+    last = tuple(np.atleast_1d(normalized_shape).tolist())
+    rank = len(input.shape)
+    if tuple(input.shape[rank - len(last) :]) != last:
+        raise ShapeError(f"layer_norm over {last} does not fit an input of shape {input.shape}.")
+    y = B.Normalise(tuple(range(rank - len(last), rank)), eps)(input)
+    return _scaled(y, weight, bias)
+
+
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """The same over groups of channels and their pixels; weight and bias are one a channel."""
+    like = (1, -1, *[1] * (len(input.shape) - 2))
+    return _scaled(B.GroupNormalise(num_groups, eps)(input), weight, bias, like)
+
+
+def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """The same over each channel's pixels."""
+    like = (1, -1, *[1] * (len(input.shape) - 2))
+    y = B.Normalise(tuple(range(2, len(input.shape))), eps)(input)
+    return _scaled(y, weight, bias, like)
+
+
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: int) -> Any:
     """Drop each value with probability p and scale the others by 1 / (1 - p); seeded."""
     if not 0 <= p <= 1:
@@ -419,6 +511,90 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
     if mode not in names:
         raise InputError(f"Unknown pad mode {mode!r}: constant, reflect, replicate or circular.")
     return B.PadFromInside(tuple(pairs), names[mode])(input)
+
+
+def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
+    """(N, C r r, H, W) to (N, C, H r, W r): channels become pixels."""
+    return B.DepthToSpace(upscale_factor, depth_first=False)(input)
+
+
+_INTERPOLATIONS = {  # of torch: mode, coordinates, which is nearest
+    "nearest": ("nearest", "asymmetric", "floor"),
+    "nearest-exact": ("nearest", "half_pixel", "round_prefer_ceil"),
+    "linear": ("linear", "half_pixel", ""),
+    "bilinear": ("linear", "half_pixel", ""),
+    "trilinear": ("linear", "half_pixel", ""),
+    "bicubic": ("cubic", "half_pixel", ""),
+}
+
+
+def interpolate(
+    input: Any,
+    size: Ints | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Any:
+    """Resize the spatial axes of (N, C, *spatial), to a size or by a factor.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (N, C, *spatial)
+        Images.
+    size : int or sequence of int, optional
+        Of the output; one number is meant for each axis.
+    scale_factor : float or sequence of float, optional
+        Instead of a size; sizes are rounded down.
+    mode : str
+        nearest, nearest-exact, linear (bilinear, trilinear), bicubic.
+    align_corners : bool
+        Whether the outermost pixels' centres stay where they are.
+
+    Raises
+    ------
+    InputError
+        If the mode is none of these, or not one of `size` and `scale_factor` is given.
+    """
+    rank = len(input.shape) - 2
+    if mode not in _INTERPOLATIONS:
+        raise InputError(f"Unknown mode {mode!r}: it is one of {', '.join(_INTERPOLATIONS)}.")
+    if (size is None) == (scale_factor is None):
+        raise InputError("interpolate needs a size or a scale_factor, one of them.")
+    kind, coordinates, nearest = _INTERPOLATIONS[mode]
+    coordinates = "align_corners" if align_corners and kind != "nearest" else coordinates
+    given: np.ndarray = np.atleast_1d(np.asarray(scale_factor if size is None else size))
+    if given.shape not in {(1,), (rank,)}:
+        raise InputError(f"interpolate needs 1 or {rank} numbers; it got {given.tolist()}.")
+    for axis, number in enumerate(np.broadcast_to(given, rank).tolist(), start=2):
+        how = {"factor": number} if size is None else {"out": number}
+        block = B.Resize(axis, mode=kind, coordinates=coordinates, nearest=nearest, **how)
+        input = block(input)
+    return input
+
+
+def grid_sample(
+    input: Any,
+    grid: Any,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool = False,
+) -> Any:
+    """Read images (N, C, H, W) at the places of a grid (N, H', W', 2) of x, y from -1 to 1.
+
+    Modes are bilinear (for volumes too), nearest and bicubic; padding modes zeros, border and
+    reflection. Bicubic places outside of the image are first brought to its edge, as in ONNX.
+    """
+    names = {"bilinear": "linear", "bicubic": "cubic"}
+    return B.GridSample(names.get(mode, mode), padding_mode, align_corners)(input, grid)
+
+
+def _scaled(y: Any, weight: Any, bias: Any, like: tuple[int, ...] | None = None) -> Any:
+    """Weight y + bias, each shaped `like` something that broadcasts."""
+    if weight is not None:
+        y = y * (weight if like is None else weight.reshape(like))
+    if bias is not None:
+        y = y + (bias if like is None else bias.reshape(like))
+    return y
 
 
 def _kernel(weight: Any) -> tuple[int, ...]:

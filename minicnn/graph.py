@@ -37,12 +37,15 @@ class Node:
         Names of inputs, parameters or other nodes.
     label : str
         What else it may be called: in ONNX a node has a name besides its output's.
+    module : str
+        The layer of the model's source code that it comes from, e.g. "features.3", where known.
     """
 
     name: str
     block: Block
     operands: tuple[str, ...]
     label: str = ""
+    module: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Values are named after the nodes that give them; `summary`, `to_dot` and noteboo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -281,7 +282,7 @@ class Network(Structure):
         >>> print(net.explain_plan())
         mnist: 13 blocks in 9 steps...
         """
-        given = inputs or [np.zeros(self.default_shape(name), self.dtype) for name in self.inputs]
+        given = inputs or self._zeros()
         named = self._named_inputs(given)
         plan = self._planner.plan(self, named, self.outputs)
         if plan is None:
@@ -290,6 +291,11 @@ class Network(Structure):
         return drawing.plan(
             self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes
         )
+
+    def _zeros(self) -> list[np.ndarray]:
+        """Empty inputs of the usual size."""
+        types = {name: self.types.get(name, self.dtype) for name in self.inputs}
+        return [np.zeros(self.default_shape(name), dtype) for name, dtype in types.items()]
 
     def _worth_holding(
         self,
@@ -333,8 +339,7 @@ class Network(Structure):
         """
         if inputs:
             return self.record(*inputs).reverse(at, rule, wrt)
-        shapes = [self.default_shape(name) for name in self.inputs]
-        tape = self.record(*(np.zeros(shape, self.dtype) for shape in shapes))
+        tape = self.record(*self._zeros())
         if tape.depends_on_values():
             raise InputError(
                 f"{self.name} has blocks whose transposes depend on the input; give one: "
@@ -426,6 +431,24 @@ class Network(Structure):
         self._thaw()
         for name, array in own.items():
             array[...] = state[name]
+
+    # Writing
+
+    def save(self, path: str | os.PathLike[str], check: bool = True) -> None:
+        """Write the network as an ONNX file that any runtime executes; see `minicnn.onnx.save`.
+
+        Examples
+        --------
+        >>> import minicnn, tempfile, pathlib
+        >>> net = minicnn.load(minicnn.data.bundled_model())
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "mnist.onnx"
+        >>> net.save(path)
+        >>> minicnn.load(path)
+        <Network mnist: 13 blocks, ...>
+        """
+        from minicnn.onnx.save import save  # the one arrow that points up, taken when called
+
+        save(self, path, check)
 
     # Showing
 

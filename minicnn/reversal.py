@@ -87,7 +87,8 @@ class Drawing:
 
     def _stand_in(self, call: Call, wrt: int) -> Callable[[Symbol], Symbol]:
         """What draws the stand-in for a call's transpose, and notes what it sent where."""
-        several = len([o for o in call.operands if o is not None and o in self._active]) > 1
+        seeing = [o for i, o in enumerate(call.operands) if i not in call.block.blind]
+        several = len([o for o in seeing if o is not None and o in self._active]) > 1
         name = f"{call.name}.T" + (f".{wrt}" if several else "")
 
         def drawn(p: Symbol) -> Symbol:

@@ -283,7 +283,7 @@ def _is_product(call: Call, roots: Mapping[Hashable, set[Hashable]]) -> bool:
     return any(
         mine & (everything if index == OUTPUT else below[index])
         for wrt, mine in enumerate(below)
-        if mine
+        if mine and wrt not in call.block.blind
         for index in call.block.uses(wrt)
     )
 

@@ -8,20 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.blocks import Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
+from minicnn.blocks import Cast, Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
 from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Mirror, Node, listed
 from minicnn.preprocess import Preprocess
 
-__all__ = ["FreeShape", "Structure", "spoken"]
+__all__ = ["FreeShape", "Structure", "TensorFacts", "spoken"]
 
 FreeShape = tuple[int | None, ...]
 """A shape in which None stands for any length."""
+
+
+class TensorFacts(NamedTuple):
+    """Shape and type of a value."""
+
+    shape: Shape
+    dtype: np.dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +61,8 @@ class Structure:
         A shape for each input that leaves lengths open, for tables and drawings.
     dtype : numpy.dtype, optional
         What it computes in; that of its first parameter by default, else float32.
+    types : mapping
+        Types of the inputs that hold something else: integers or truth values.
     """
 
     name: str
@@ -68,6 +77,7 @@ class Structure:
     metadata: Mapping[str, str] = field(default_factory=dict)
     typical: Mapping[str, Shape] = field(default_factory=dict)
     dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
+    types: Mapping[str, np.dtype] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
@@ -106,9 +116,13 @@ class Structure:
 
     @cached_property
     def _values_by_name(self) -> dict[str, str]:
-        """Values by their own names, and by the labels that are not some value's name."""
+        """Values by their own names, else by labels, else as what a module gives last."""
+        modules: dict[str, str] = {}
+        for node in self.nodes:
+            parts = node.module.split(".") if node.module else []
+            modules.update((".".join(parts[: i + 1]), node.name) for i in range(len(parts)))
         labels = {node.label: node.name for node in self.nodes if node.label}
-        return labels | {name: name for name in [*self.inputs, *self.layers]}
+        return modules | labels | {name: name for name in [*self.inputs, *self.layers]}
 
     @property
     def logits(self) -> str:
@@ -139,15 +153,51 @@ class Structure:
         found: dict[str, None] = {}
         for node in self.nodes:
             for place, name in enumerate(node.operands):
-                is_parameter = name in self.arrays and name not in self.constants
-                if is_parameter and place not in node.block.buffers:
+                if name not in self.arrays or self.arrays[name].dtype.kind != "f":
+                    continue
+                learns = place not in (*node.block.buffers, *node.block.blind)
+                if learns and name not in self.constants:
                     found[name] = None
         return list(found)
 
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """What can learn, by name: the arrays themselves, read-only while the network is frozen."""
+        return {name: self.arrays[name] for name in self.parameter_names()}
+
+    @property
+    def tensors(self) -> dict[str, TensorFacts]:
+        """Shape and type of every value and every array, for one input of the usual size.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> net = minicnn.load(minicnn.data.bundled_model())
+        >>> net.tensors["pool2"].shape
+        (1, 64, 7, 7)
+        """
+        shapes, types = self.infer_shapes(), self.infer_types()
+        shapes |= {name: array.shape for name, array in self.arrays.items()}
+        return {name: TensorFacts(shape, types[name]) for name, shape in shapes.items()}
+
+    @property
+    def modules(self) -> dict[str, list[str]]:
+        """Layers of the model's source code and the values made in each, where the file says."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if node.module:
+                found.setdefault(node.module, []).append(node.name)
+        return found
+
     def astype(self, dtype: Any) -> Self:
         """A copy that computes in another precision, e.g. float64 to check gradients."""
+        casts = np.dtype(dtype).name, self.dtype.name
         return self.derived(
             dtype=dtype,
+            nodes=[
+                replace(node, block=Cast(casts[0])) if node.block == Cast(casts[1]) else node
+                for node in self.nodes
+            ],
             arrays={
                 name: array.astype(dtype) if array.dtype.kind == "f" else array
                 for name, array in self.arrays.items()
@@ -188,7 +238,7 @@ class Structure:
                         f"on {operand}. Add it to the inputs."
                     )
         used = {operand for node in nodes for operand in node.operands}
-        known = self.infer_shapes()
+        known, types = self.infer_shapes(), self.infer_types()
         open_sizes = any(None in shape[1:] for shape in self.inputs.values())
         free: dict[str, FreeShape] = {
             name: (None, shape[1], *[None] * (len(shape) - 2))
@@ -201,6 +251,7 @@ class Structure:
             name=f"{self.name} cut",
             inputs={name: self.inputs.get(name, free[name]) for name in kept},
             typical={name: known[name] for name in kept},
+            types={name: types[name] for name in kept if types[name] != self.dtype},
             mirror=self.mirror.cut({*made, *kept}) if self.mirror else None,
             nodes=nodes,
             outputs=ends,
@@ -223,7 +274,7 @@ class Structure:
         read = set()
         for node in nodes:
             for wrt, operand in enumerate(node.operands):
-                if operand not in self.arrays:
+                if operand not in self.arrays and wrt not in node.block.blind:
                     for i in node.block.uses(wrt):
                         read.add(node.name if i < 0 else node.operands[i])
         return read - set(self.arrays)
@@ -248,6 +299,20 @@ class Structure:
             shapes[node.name] = self.shape_of(node, operands)
         return shapes
 
+    def infer_types(self) -> dict[str, np.dtype]:
+        """Type of every value: the network's own but for integers and truth values."""
+        types = {name: self.types.get(name, self.dtype) for name in self.inputs}
+        types.update((name, array.dtype) for name, array in self.arrays.items())
+        for node in self.nodes:
+            types[node.name] = node.block.dtype(*(types[operand] for operand in node.operands))
+        return types
+
+    @cached_property
+    def foreign(self) -> list[str]:
+        """Values of another type than the network's: integers and truth values."""
+        types = self.infer_types()
+        return [name for name in [*self.inputs, *self.layers] if types[name] != self.dtype]
+
     # Checks
 
     def shape_of(self, node: Node, shapes: Sequence[Shape]) -> Shape:
@@ -265,10 +330,12 @@ class Structure:
         """Refuse an input that the network cannot take."""
         if not isinstance(x, np.ndarray):
             raise InputError(f"Input {name} must be an array or a tensor; got {type(x).__name__}.")
-        if x.dtype != self.dtype:
+        wanted = self.types.get(name, self.dtype)
+        if x.dtype != wanted:
             raise InputError(
-                f"Input {name} has dtype {x.dtype}; {self.name} computes in {self.dtype}. Convert "
-                f"with x.astype(np.{self.dtype}), or the network with net.astype(...)."
+                f"Input {name} has dtype {x.dtype}; {self.name} needs {wanted}. Convert "
+                f"with x.astype(np.{wanted})"
+                + (", or the network with net.astype(...)." if wanted.kind == "f" else ".")
             )
         fits = len(x.shape) == len(shape) and all(
             want in (None, got) for want, got in zip(shape, x.shape, strict=True)
@@ -278,7 +345,7 @@ class Structure:
                 f"Input {name} has shape {x.shape}; {self.name} needs {spoken(shape)} "
                 f"(batch, channels, height, width)."
             )
-        if not kernels.all_finite(x):
+        if x.dtype.kind == "f" and not kernels.all_finite(x):
             bad = "NaN" if np.isnan(x).any() else "infinity"
             raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
 

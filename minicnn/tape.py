@@ -407,7 +407,8 @@ class Tape:
         indices = {
             index
             for wrt, operand in enumerate(call.operands)
-            if (operand in active if active is not None else operand not in self.network.arrays)
+            if wrt not in call.block.blind
+            and (operand in active if active is not None else operand not in self.network.arrays)
             for index in call.block.uses(wrt)
         }
         return {str(call.output if i == OUTPUT else call.operands[i]) for i in indices}

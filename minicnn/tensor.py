@@ -131,7 +131,10 @@ class Tensor(Expression):
         arrays = [o.data if isinstance(o, Tensor) else _array_like(o, self.dtype) for o in operands]
         block.shape(*(a.shape for a in arrays))
         y, statistic = block.forward(*arrays)
-        parents = tuple(o._origin if isinstance(o, Tensor) else None for o in operands)
+        parents = tuple(
+            o._origin if isinstance(o, Tensor) and i not in block.blind else None
+            for i, o in enumerate(operands)
+        )
         if not _recording.get() or not any(parents):
             return Tensor._made(y, None)
         origin = _Origin()

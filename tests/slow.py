@@ -394,3 +394,238 @@ def put_add(p, indices, axis, size):
     for at in box(*indices.shape):
         x[(slice(None),) * axis + (indices[at],)] += p[(slice(None),) * axis + at]
     return x
+
+
+# Reductions that are not linear, running sums, products over named axes
+
+
+def folded(x, axes, keepdims, function):
+    """A function of the list of values that share the place of one output."""
+    lists = {}
+    for i in box(*x.shape):
+        at = tuple(0 if a in axes else i[a] for a in range(x.ndim))
+        lists.setdefault(at, []).append(float(x[i]))
+    y = np.zeros([1 if a in axes else n for a, n in enumerate(x.shape)])
+    for at, members in lists.items():
+        y[at] = function(members)
+    return y if keepdims else y.reshape([n for a, n in enumerate(x.shape) if a not in axes])
+
+
+def cumulated(x, axis, exclusive, reverse):
+    y = np.zeros(x.shape)
+    for i in box(*x.shape):
+        for j in range(x.shape[axis]):
+            ahead = j > i[axis] if reverse else j < i[axis]
+            if ahead or (j == i[axis] and not exclusive):
+                y[i] += x[(*i[:axis], j, *i[axis + 1 :])]
+    return y
+
+
+def einsum(*operands, terms, output):
+    """For terms without an ellipsis; an index of length 1 is repeated."""
+    lengths = {}
+    for term, operand in zip(terms, operands):
+        for letter, n in zip(term, operand.shape):
+            lengths[letter] = max(n, lengths.get(letter, 1))
+    y = np.zeros([lengths[letter] for letter in output])
+    for numbers in box(*lengths.values()):
+        at = dict(zip(lengths, numbers))
+        value = 1.0
+        for term, operand in zip(terms, operands):
+            value *= operand[tuple(min(at[c], n - 1) for c, n in zip(term, operand.shape))]
+        y[tuple(at[c] for c in output)] += value
+    return y
+
+
+# Elements at computed indices
+
+
+def elements(x, indices, axis):
+    y = np.zeros(indices.shape)
+    for i in box(*indices.shape):
+        y[i] = x[(*i[:axis], indices[i], *i[axis + 1 :])]
+    return y
+
+
+def put_elements(p, indices, axis, target, adds):
+    x = np.zeros(target)
+    for i in box(*indices.shape):
+        at = (*i[:axis], indices[i], *i[axis + 1 :])
+        x[at] = p[i] + (x[at] if adds else 0)
+    return x
+
+
+def along_lines(x, axis, function, length):
+    """A function of each list of values along an axis, which gives a list of that length."""
+    lines = np.moveaxis(x, axis, -1)
+    y = np.zeros((*lines.shape[:-1], length))
+    for i in box(*lines.shape[:-1]):
+        y[i] = function(lines[i].tolist())
+    return np.moveaxis(y, -1, axis)
+
+
+def top_k(line, k, largest, sort):
+    best = sorted(range(len(line)), key=lambda i: (-line[i] if largest else line[i], i))[:k]
+    return best if sort else sorted(best)
+
+
+def max_pool_indices(x, *, window, column_major):
+    _, switch = max_pool(x, window=window)
+    y, size = np.zeros(switch.shape), x.shape[2:]
+    for (n, c), (position, taps) in itertools.product(box(*x.shape[:2]), standing(window, size)):
+        at = taps[switch[(n, c, *position)]][1]
+        pairs = list(zip(at, size))
+        within = 0
+        for i, length in reversed(pairs) if column_major else pairs:
+            within = within * length + i
+        y[(n, c, *position)] = (n * x.shape[1] + c) * math.prod(size) + within
+    return y
+
+
+def quantised(x, scale, zero_point, axis, low, high):
+    y = np.zeros(x.shape)
+    for i in box(*x.shape):
+        s, z = (float(v) if v.ndim == 0 else float(v[i[axis]]) for v in (scale, zero_point))
+        y[i] = min(max(round(x[i] / s) + z, low), high)
+    return y
+
+
+# Resampling
+
+
+def resampled(x, axis, indices, weights):
+    y = np.zeros([len(indices) if a == axis else n for a, n in enumerate(x.shape)])
+    for i in box(*y.shape):
+        for j, w in zip(indices[i[axis]], weights[i[axis]]):
+            y[i] += w * x[(*i[:axis], j, *i[axis + 1 :])]
+    return y
+
+
+def resampled_transposed(p, axis, indices, weights, size):
+    x = np.zeros([size if a == axis else n for a, n in enumerate(p.shape)])
+    for i in box(*p.shape):
+        for j, w in zip(indices[i[axis]], weights[i[axis]]):
+            x[(*i[:axis], j, *i[axis + 1 :])] += w * p[i]
+    return x
+
+
+def cubic(d, a=-0.75):
+    d = abs(d)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0
+
+
+def brought_in(u, n, padding, align_corners):
+    """A coordinate within the image's edges, and the direction in which it then runs."""
+    low, high = (0, n - 1) if align_corners else (-0.5, n - 0.5)
+    direction = 1
+    if padding == "border" and not low <= u <= high:
+        return min(max(u, 0), n - 1), 0
+    while padding == "reflection" and not low <= u <= high:
+        u, direction = (2 * low - u if u < low else 2 * high - u), -direction
+    return u, direction
+
+
+def grid_axis(g, n, mode, padding, align_corners):
+    """(pixel, weight, slope of the weight in g) of the taps along one axis."""
+    rise = (n - 1) / 2 if align_corners else n / 2
+    u = (g + 1) * rise - (0 if align_corners else 0.5)
+    u = round(u) if mode == "nearest" else u
+    u, direction = brought_in(u, n, padding, align_corners)
+    first = math.floor(u)
+    if mode == "nearest":
+        taps = [(first, 1, 0)]
+    elif mode == "linear":
+        taps = [(first, first + 1 - u, -direction * rise), (first + 1, u - first, direction * rise)]
+    else:
+        taps = [(first + s, cubic(first + s - u), 0) for s in (-1, 0, 1, 2)]
+    for at, weight, slope in taps:
+        if padding == "zeros" and not 0 <= at < n:
+            continue
+        at, _ = brought_in(at, n, padding, align_corners)
+        yield int(min(max(at, 0), n - 1)), weight, slope
+
+
+def grid_terms(grid, size, how, along=None):
+    """(image, place, pixel, weight), or with `along` the weight's slope in that column."""
+    for n, *place in box(*grid.shape[:-1]):
+        axes = []
+        for axis, length in enumerate(size):
+            column = len(size) - 1 - axis
+            taps = grid_axis(grid[(n, *place, column)], length, *how)
+            axes.append([(at, slope if column == along else w) for at, w, slope in taps])
+        for taps in itertools.product(*axes):
+            yield n, tuple(place), tuple(at for at, _ in taps), math.prod(w for _, w in taps)
+
+
+def grid_sample(x, grid, *, how, along=None):
+    y = np.zeros((*x.shape[:2], *grid.shape[1:-1]))
+    for n, place, pixel, weight in grid_terms(grid, x.shape[2:], how, along):
+        for c in range(x.shape[1]):
+            y[(n, c, *place)] += weight * x[(n, c, *pixel)]
+    return y
+
+
+def grid_put(p, grid, *, how, size):
+    x = np.zeros((*p.shape[:2], *size))
+    for n, place, pixel, weight in grid_terms(grid, size, how):
+        for c in range(p.shape[1]):
+            x[(n, c, *pixel)] += weight * p[(n, c, *place)]
+    return x
+
+
+def grid_slope(p, x, grid, *, how):
+    columns = [p * grid_sample(x, grid, how=how, along=i) for i in range(grid.shape[-1])]
+    return np.stack([column.sum(1) for column in columns], -1)
+
+
+def grid_slide(v, x, grid, *, how):
+    return sum(
+        grid_sample(x, grid, how=how, along=i) * v[:, None, ..., i] for i in range(v.shape[-1])
+    )
+
+
+# Units
+
+
+def gelu(x):
+    return x * (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+def gelu_by_tanh(x):
+    return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def mish(x):
+    return x * math.tanh(math.log(1 + math.exp(x)))
+
+
+def elu(x, alpha=1.0, gamma=1.0, rate=1.0):
+    return gamma * (x if x > 0 else alpha * (math.exp(x * rate) - 1))
+
+
+def depth_to_space(x, b, depth_first):
+    n, channels, h, w = x.shape
+    c = channels // (b * b)
+    y = np.zeros((n, c, h * b, w * b))
+    for i, k, r, s in box(*y.shape):
+        place = r % b * b + s % b
+        source = place * c + k if depth_first else k * b * b + place
+        y[i, k, r, s] = x[i, source, r // b, s // b]
+    return y
+
+
+def space_to_depth(x, b, depth_first):
+    n, c, h, w = x.shape
+    y = np.zeros((n, c * b * b, h // b, w // b))
+    for i, k, r, s in box(*x.shape):
+        place = r % b * b + s % b
+        target = place * c + k if depth_first else k * b * b + place
+        y[i, target, r // b, s // b] = x[i, k, r, s]
+    return y
+
+
+def group_normalise(x, groups, eps):
+    parts = x.reshape(len(x), groups, -1)
+    return normalise(parts, axes=(2,), eps=eps).reshape(x.shape)

@@ -472,6 +472,24 @@ TORCH = {
     "linear": [its(_more=[(3, 6), (3,)])], "hardswish": [{}], "hardsigmoid": [{}],
     "pad": [its(pad=(1, 2, 3, 0), value=2.0), its(pad=(1, 2, 3, 0), mode="reflect"),
             its(pad=(1, -2)), its(pad=(2, 1, 0, 1), mode="circular")],
+    "gelu": [{}, its(approximate="tanh")], "silu": [{}], "mish": [{}],
+    "elu": [its(alpha=0.7)], "softplus": [{}, its(beta=2.0)],
+    "pixel_shuffle": [its(upscale_factor=2)],
+    "layer_norm": [its(normalized_shape=(6,)),
+                   its(normalized_shape=(7, 6), _named={"weight": (7, 6), "bias": (7, 6)})],
+    "group_norm": [its(num_groups=2, _named={"weight": (4,), "bias": (4,)})],
+    "instance_norm": [{}, its(_named={"weight": (4,), "bias": (4,)}, eps=0.1)],
+    "interpolate": [
+        its(scale_factor=2.0), its(size=(4, 9)), its(size=5, mode="nearest-exact"),
+        its(scale_factor=(1.5, 0.6), mode="bilinear"),
+        its(size=(11, 3), mode="bilinear", align_corners=True), its(size=(9, 4), mode="bicubic"),
+        its(scale_factor=2.5, mode="bicubic", align_corners=True),
+    ],
+    "grid_sample": [
+        its(mode=m, padding_mode=p, align_corners=a, _grid=(2, 3, 5, 2))
+        for m in ("bilinear", "nearest") for p in ("zeros", "border", "reflection")
+        for a in (False, True)
+    ] + [its(mode="bicubic", align_corners=False, _grid=(2, 3, 5, 2))],
 }  # fmt: skip
 
 
@@ -483,13 +501,18 @@ def test_functions_agree_with_torch(name, settings):
     more = [leaf(*shape, seed=i + 1).data for i, shape in enumerate(settings.pop("_more", []))]
     if settings.pop("_statistics", False):
         more = [np.linspace(-1, 1, 4), np.linspace(1, 2, 4)]
+    if "_grid" in settings:  # within -1.5 and 1.5
+        more = [1.5 * np.tanh(leaf(*settings.pop("_grid"), seed=1).data)]
+    named = {n: leaf(*s, seed=3).data for n, s in settings.pop("_named", {}).items()}
     operands = [leaf(2, 4, 7, 6).data, *more]
-    count = 1 if name == "batch_norm" else len(operands)
+    fixed = name == "batch_norm" or settings.get("mode") in ("nearest", "bicubic")
+    count = 1 if fixed else len(operands)
     theirs = [torch.tensor(o, requires_grad=i < count) for i, o in enumerate(operands)]
     ours = [Tensor(o, True) if i < count else o for i, o in enumerate(operands)]
-    y, expected = (
-        getattr(F, name)(*ours, **settings), getattr(torch.nn.functional, name)(*theirs, **settings)
-    )  # fmt: skip
+    y = getattr(F, name)(*ours, **settings, **named)
+    expected = getattr(torch.nn.functional, name)(
+        *theirs, **settings, **{n: torch.tensor(value) for n, value in named.items()}
+    )
     np.testing.assert_allclose(y.data, expected.detach().numpy(), rtol=1e-9, atol=1e-9)
     p = leaf(*y.shape, seed=9).data
     y.backward(p)

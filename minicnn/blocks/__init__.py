@@ -1,7 +1,9 @@
 """Blocks: each f with its transposed block beside it, one file a family.
 
 `base` says what a block is. Forward, what it keeps and its transpose stand together in
-`conv`, `relu`, `pool`, `linear`, `norm`, `shape`, `arithmetic`, `reduce`, `smooth` and `loss`.
+`conv`, `relu`, `pool`, `linear`, `norm`, `shape`, `arithmetic`, `reduce`, `extremes`, `smooth`,
+`units`, `loss`, `choose`, `indexing`, `resample`, `grid` and `einsum`; what only jumps in
+`discrete`.
 """
 
 from minicnn.blocks.arithmetic import (
@@ -15,7 +17,26 @@ from minicnn.blocks.arithmetic import (
     SumTo,
 )
 from minicnn.blocks.base import OUTPUT, Block, Identity, Kept, Operand, Piece, Shape
+from minicnn.blocks.choose import Compare, Logic, Maximum, Minimum, Not, Where
 from minicnn.blocks.conv import Conv, ConvFilter, ConvTranspose
+from minicnn.blocks.depth import DepthToSpace, SpaceToDepth
+from minicnn.blocks.discrete import (
+    ArgMax,
+    Cast,
+    Ceil,
+    Floor,
+    IntegerDivide,
+    IsInf,
+    IsNaN,
+    Modulo,
+    Quantize,
+    Round,
+    Sign,
+)
+from minicnn.blocks.einsum import Einsum
+from minicnn.blocks.extremes import CumSum, LogSumExp, Max, Min, Norm, Product
+from minicnn.blocks.grid import GridPut, GridSample, GridSlide, GridSlope
+from minicnn.blocks.indexing import MaxPoolIndices, PutElements, TakeElements, TopKIndices
 from minicnn.blocks.linear import Linear, MatMul
 from minicnn.blocks.loss import CrossEntropy, LogSoftmax, Softmax
 from minicnn.blocks.norm import (
@@ -23,11 +44,13 @@ from minicnn.blocks.norm import (
     BatchNorm,
     BatchNormTraining,
     ChannelSum,
+    GroupNormalise,
     LRNTransposed,
     Normalise,
 )
 from minicnn.blocks.operators import Expression
 from minicnn.blocks.pool import AveragePool, AverageUnpool, Gather, MaxPool, Unpool, UnpoolCenter
+from minicnn.blocks.power import Pow
 from minicnn.blocks.reduce import Mean, Sum
 from minicnn.blocks.relu import (
     Clip,
@@ -38,7 +61,10 @@ from minicnn.blocks.relu import (
     Mask,
     PReLU,
     ReLU,
+    ThresholdedReLU,
 )
+from minicnn.blocks.resample import Resample, ResampleTransposed, resize_taps
+from minicnn.blocks.resize import Resize
 from minicnn.blocks.shape import (
     Concat,
     Flatten,
@@ -53,48 +79,94 @@ from minicnn.blocks.shape import (
     Transpose,
     Unsqueeze,
 )
-from minicnn.blocks.smooth import Exp, Log, Sigmoid, Tanh
+from minicnn.blocks.smooth import (
+    Abs,
+    Cos,
+    Erf,
+    Exp,
+    Log,
+    Sigmoid,
+    Sin,
+    Softplus,
+    Softsign,
+    Sqrt,
+    Tanh,
+)
 from minicnn.blocks.stacked import Stacked
+from minicnn.blocks.units import Celu, Elu, Gelu, Mish, Selu, Swish
 from minicnn.kernels import Packed, Window
 
 __all__ = [
     "LRN",
     "OUTPUT",
+    "Abs",
     "Add",
+    "ArgMax",
     "AveragePool",
     "AverageUnpool",
     "BatchNorm",
     "BatchNormTraining",
     "Block",
     "BroadcastTo",
+    "Cast",
+    "Ceil",
+    "Celu",
     "ChannelSum",
     "Clip",
+    "Compare",
     "Concat",
     "Conv",
     "ConvFilter",
     "ConvTranspose",
+    "Cos",
     "CrossEntropy",
+    "CumSum",
+    "DepthToSpace",
     "Divide",
     "Dropout",
+    "Einsum",
+    "Elu",
+    "Erf",
     "Exp",
     "Expression",
     "Flatten",
+    "Floor",
     "Gather",
+    "Gelu",
+    "GridPut",
+    "GridSample",
+    "GridSlide",
+    "GridSlope",
+    "GroupNormalise",
     "HardSigmoid",
     "HardSwish",
     "Identity",
+    "IntegerDivide",
+    "IsInf",
+    "IsNaN",
     "Kept",
     "LRNTransposed",
     "LeakyReLU",
     "Linear",
     "Log",
     "LogSoftmax",
+    "LogSumExp",
+    "Logic",
     "Mask",
     "MatMul",
+    "Max",
     "MaxPool",
+    "MaxPoolIndices",
+    "Maximum",
     "Mean",
+    "Min",
+    "Minimum",
+    "Mish",
+    "Modulo",
     "Multiply",
+    "Norm",
     "Normalise",
+    "Not",
     "Operand",
     "PReLU",
     "Packed",
@@ -102,25 +174,46 @@ __all__ = [
     "PadFromInside",
     "Piece",
     "Place",
+    "Pow",
     "Power",
+    "Product",
     "PutAdd",
+    "PutElements",
+    "Quantize",
     "ReLU",
+    "Resample",
+    "ResampleTransposed",
     "Reshape",
+    "Resize",
+    "Round",
     "Scale",
+    "Selu",
     "Shape",
     "Sigmoid",
+    "Sign",
+    "Sin",
     "Slice",
     "Softmax",
+    "Softplus",
+    "Softsign",
+    "SpaceToDepth",
+    "Sqrt",
     "Squeeze",
     "Stacked",
     "Subtract",
     "Sum",
     "SumTo",
+    "Swish",
     "Take",
+    "TakeElements",
     "Tanh",
+    "ThresholdedReLU",
+    "TopKIndices",
     "Transpose",
     "Unpool",
     "UnpoolCenter",
     "Unsqueeze",
+    "Where",
     "Window",
+    "resize_taps",
 ]

@@ -36,6 +36,7 @@ __all__ = [
     "Shape",
     "axis_of",
     "broadcast",
+    "numbers",
 ]
 
 Shape = tuple[int, ...]
@@ -49,6 +50,10 @@ class Operand:
     shape: Shape
     dtype: np.dtype
     __array_ufunc__ = None  # let array * operand reach operand.__rmul__
+
+    def numpy(self) -> np.ndarray:
+        """The numbers, where there are any."""
+        raise InputError(f"A {type(self).__name__} has no numbers yet.")
 
     def apply(self, block: Block, operands: Sequence[Any]) -> Any:
         """Run, record or draw the block on operands of this kind."""
@@ -131,6 +136,9 @@ class Block:
         Operands that are running statistics rather than parameters to learn.
     nonlinear : bool
         Whether reversal rules have a choice here; a rule that does not name such a block is told.
+    blind : tuple of int
+        Operands that get no signal and may hold integers or truth values: conditions, indices,
+        whatever the output only jumps with.
     statistic : str
         What the kept bits are called: "mask", "switches", "coins", or nothing.
     """
@@ -138,6 +146,7 @@ class Block:
     operand_names: ClassVar[tuple[str, ...]] = ("input",)
     buffers: ClassVar[tuple[int, ...]] = ()
     nonlinear: ClassVar[bool] = False
+    blind: ClassVar[tuple[int, ...]] = ()
     statistic: ClassVar[str] = ""
 
     def forward(self, *operands: Any) -> tuple[np.ndarray, Packed | None]:
@@ -146,7 +155,7 @@ class Block:
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         """The map p -> J^T p with respect to operand `wrt`, linear in the top signal p."""
-        raise NotDifferentiableError(f"{self.kind} has no transpose.")
+        raise NotDifferentiableError(f"{self.kind} has no gradient: it only jumps.")
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         """Operands (or OUTPUT) whose values `transposed(kept, wrt)` reads; none by default."""
@@ -155,6 +164,10 @@ class Block:
     def shape(self, *shapes: Shape) -> Shape:
         """Output shape from operand shapes; broadcasting unless a block says otherwise."""
         return broadcast(self, *shapes)
+
+    def dtype(self, *dtypes: np.dtype) -> np.dtype:
+        """Type of the output from the types of the operands: what NumPy makes of them."""
+        return np.result_type(*dtypes)
 
     def levels(self, *shapes: Shape) -> int:
         """How many values the statistic can take: 2 for a mask, the taps for switches."""
@@ -187,7 +200,10 @@ class Block:
         for operand in operands:
             if isinstance(operand, Operand):
                 return operand.apply(self, operands)
-        arrays = [_floats(operand) for operand in operands]
+        arrays = [
+            np.asarray(operand) if i in self.blind else _floats(operand)
+            for i, operand in enumerate(operands)
+        ]
         self.shape(*(array.shape for array in arrays))
         return self.forward(*arrays)[0]
 
@@ -231,6 +247,11 @@ def _floats(operand: Any) -> np.ndarray:
             f"with x.astype(np.float32)."
         )
     return operand
+
+
+def numbers(value: Any) -> np.ndarray:
+    """The numbers of an array or tensor, without its history: what a transpose jumps with."""
+    return np.asarray(value.numpy() if isinstance(value, Operand) else value)
 
 
 def broadcast(block: Block, *shapes: Shape) -> Shape:

@@ -22,7 +22,15 @@ from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.errors import InputError, ShapeError
 
-__all__ = ["LRN", "BatchNorm", "BatchNormTraining", "ChannelSum", "LRNTransposed", "Normalise"]
+__all__ = [
+    "LRN",
+    "BatchNorm",
+    "BatchNormTraining",
+    "ChannelSum",
+    "GroupNormalise",
+    "LRNTransposed",
+    "Normalise",
+]
 
 
 @dataclass(frozen=True)
@@ -207,6 +215,48 @@ class Normalise(Block):
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (0,)
+
+    def flops(self, *shapes: Shape) -> int:
+        return 6 * int(np.prod(shapes[0]))
+
+
+@dataclass(frozen=True)
+class GroupNormalise(Block):
+    """Normalise over each image's groups of channels, pixels included.
+
+    Source: Wu and He, "Group Normalization", ECCV 2018.
+    """
+
+    groups: int
+    eps: float = 1e-5
+    nonlinear = True
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        y, _ = self._inner.forward(x.reshape(self._grouped(x.shape)))
+        return y.reshape(x.shape), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        shape = kept.shapes[0]
+        grouped = self._grouped(shape)
+        inner = Kept(None, [grouped], lambda _: kept[0].reshape(grouped))
+        back = self._inner.transposed(inner)
+        return lambda p: back(p.reshape(grouped)).reshape(shape)
+
+    @property
+    def _inner(self) -> Normalise:
+        return Normalise((2,), self.eps)
+
+    def _grouped(self, x: Shape) -> Shape:
+        return (x[0], self.groups, int(np.prod(x[1:])) // self.groups)
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return (0,)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        x = shapes[0]
+        if len(x) < 2 or self.groups < 1 or x[1] % self.groups:
+            raise ShapeError(f"{self.groups} groups do not divide the channels of {x}.")
+        return x
 
     def flops(self, *shapes: Shape) -> int:
         return 6 * int(np.prod(shapes[0]))

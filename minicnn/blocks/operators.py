@@ -31,10 +31,6 @@ def _axes(axis: Axis) -> tuple[int, ...] | None:
 class Expression(Operand):
     """An operand with arithmetic."""
 
-    def numpy(self) -> np.ndarray:
-        """The numbers, where there are any."""
-        raise InputError(f"A {type(self).__name__} has no numbers yet.")
-
     def __add__(self, other: Any) -> Any:
         return Add()(self, other)
 

@@ -47,7 +47,8 @@ class _Reduction(Block):
     def flops(self, *shapes: Shape) -> int:
         return prod(shapes[0])
 
-    def _repeat(self, p: Any, x: Shape) -> Any:
+    def repeat(self, p: Any, x: Shape) -> Any:
+        """p, whether it keeps the axes or not, repeated to the shape x."""
         axes = self.over(x)
         kept = tuple(1 if i in axes else n for i, n in enumerate(x))
         return BroadcastTo(x)(p if p.shape == kept else p.reshape(kept))
@@ -67,7 +68,7 @@ class Sum(_Reduction):
         return np.asarray(x.sum(axis=axes, keepdims=self.keepdims)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
-        return lambda p: self._repeat(p, kept.shapes[0])
+        return lambda p: self.repeat(p, kept.shapes[0])
 
 
 @dataclass(frozen=True)
@@ -87,4 +88,4 @@ class Mean(_Reduction):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         x = kept.shapes[0]
         count = prod(x[axis] for axis in self.over(x))
-        return Piece(Scale(1 / count)) >> (lambda p: self._repeat(p, x))
+        return Piece(Scale(1 / count)) >> (lambda p: self.repeat(p, x))

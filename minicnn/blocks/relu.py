@@ -21,7 +21,17 @@ from minicnn.blocks.arithmetic import summed
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.kernels import Packed
 
-__all__ = ["Clip", "Dropout", "HardSigmoid", "HardSwish", "LeakyReLU", "Mask", "PReLU", "ReLU"]
+__all__ = [
+    "Clip",
+    "Dropout",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyReLU",
+    "Mask",
+    "PReLU",
+    "ReLU",
+    "ThresholdedReLU",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +82,22 @@ class LeakyReLU(Block):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Mask(kept.bits_of(self), outside=self.slope)
+
+
+@dataclass(frozen=True)
+class ThresholdedReLU(Block):
+    """y = x where x > alpha, 0 elsewhere."""
+
+    alpha: float = 1.0
+    nonlinear = True
+    statistic = "mask"
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
+        above = np.asarray(x > x.dtype.type(self.alpha))
+        return np.where(above, x, x.dtype.type(0)), Packed.pack(above)
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        return Mask(kept.bits_of(self))
 
 
 @dataclass(frozen=True)

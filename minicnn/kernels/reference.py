@@ -88,7 +88,8 @@ def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     Of equal values the first in row-major order wins. NaN wins over everything.
     """
     out = window.output_size(x.shape[2:])
-    padded = window.padded(x, -np.inf)
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    padded = window.padded(x, least)
     y, switch = None, None
     for t, tap in enumerate(window.taps(out)):
         value = padded[tap]

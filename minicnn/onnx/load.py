@@ -8,17 +8,25 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 
-from minicnn.blocks import Block, Shape
+from minicnn.blocks import Block, Identity, Shape
 from minicnn.data.labels import imagenet_names
-from minicnn.errors import InputError, MiniCNNError, ModelFileError
+from minicnn.errors import (
+    InputError,
+    MiniCNNError,
+    ModelFileError,
+    UnknownNameError,
+    UnsupportedOperatorError,
+    nearest,
+)
 from minicnn.graph import Node
 from minicnn.network import Network
-from minicnn.onnx.files import arrays_of, open_model, sorted_nodes
-from minicnn.onnx.lower import Constant, Lowering
+from minicnn.onnx.files import open_model, sorted_nodes
+from minicnn.onnx.lower import Constant, Lowering, Value
 from minicnn.onnx.registry import NEWEST_OPSET, OLDEST_OPSET
 from minicnn.preprocess import PRESETS, Preprocess, preset
 from minicnn.structure import FreeShape
@@ -31,6 +39,8 @@ def load(
     shape: Shape | Mapping[str, Shape] | None = None,
     preprocess: Preprocess | str | None = None,
     labels: Sequence[str] | None = None,
+    batch: int | Literal["dynamic"] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Network:
     """Read a network from an ONNX file.
 
@@ -48,6 +58,12 @@ def load(
     labels : sequence of str, optional
         Class names. By default the file's own if minicnn wrote it, else ImageNet's for 1000
         classes.
+    batch : int or "dynamic", optional
+        How many images at once. "dynamic" takes the first axis of every input for one of images,
+        also where the file fixes it and has it baked into reshapes. By default what the file says,
+        and any number where the graph is the same for all.
+    constants : mapping, optional
+        Arrays for inputs whose values the graph must know to be read, such as a shape.
 
     Returns
     -------
@@ -64,28 +80,37 @@ def load(
     """
     path = Path(path)
     where = path.name
-    model = open_model(path)
+    opened = open_model(path)
+    model = opened.model
     graph = model.graph
     opset = _opset(model, where)
     dtype = _dtype(graph)
-    arrays = arrays_of(graph, where, dtype)
+    arrays = opened.arrays(dtype) | _given_constants(constants or {}, graph, dtype, where)
     free = {i.name: _free_shape(i, where) for i in graph.input if i.name not in arrays}
+    types = {i.name: _type(i, dtype, where) for i in graph.input if i.name in free}
     given = _given_shapes(free, shape)
+    if batch is not None:
+        free = {name: (None, *dims[1:]) if dims else () for name, dims in free.items()}
+    if isinstance(batch, int):
+        given = {n: (batch, *given.get(n, _concrete(d, None))[1:]) for n, d in free.items() if d}
     concrete = {name: _concrete(dims, given.get(name)) for name, dims in free.items()}
 
-    batch = next((dims[0] for dims in free.values() if dims), None)
+    baked = next((dims[0] for dims in (concrete if batch else free).values() if dims), None)
     order = sorted_nodes(graph, {*arrays, *free}, where)
 
     def lowered(shapes: Mapping[str, Shape]) -> Lowering:
-        lowering = Lowering(where, opset, shapes, arrays, dtype, batch)
+        lowering = Lowering(where, opset, shapes, arrays, dtype, baked, types)
         lowering.run(order)
         return lowering
 
     lowering = lowered(concrete)
-    any_batch = _is_same(lowering, lowered, {n: _more(shape) for n, shape in concrete.items()})
+    more = {name: _more(shape) for name, shape in concrete.items()}
+    any_batch = batch is None or batch == "dynamic"
+    if any_batch:
+        any_batch = _is_same(lowering, lowered, more, insist=batch == "dynamic")
     outputs = [output.name for output in graph.output]
-    nodes, outputs = _only_needed(lowering.nodes, lowering, outputs, where)
-    used = {operand for node in nodes for operand in node.operands}
+    nodes, outputs = _only_needed(lowering, outputs, where, constants is not None)
+    used = {operand for node in nodes for operand in node.operands} | set(outputs)
     open_sizes = {} if lowering.reads_shapes else free
     inputs = {
         name: (None if any_batch else concrete[name][0], *open_sizes.get(name, concrete[name])[1:])
@@ -104,6 +129,7 @@ def load(
         arrays={name: array for name, array in lowering.arrays.items() if name in used},
         typical={name: concrete[name] for name in inputs},
         dtype=dtype,
+        types={name: types[name] for name in inputs if types[name] != dtype},
     )
     chosen, source = _preprocess(preprocess, metadata, inputs, where)
     metadata["minicnn.preprocess.source"] = source
@@ -141,6 +167,26 @@ def _opset(model: onnx.ModelProto, where: str) -> int:
     return opset
 
 
+def _type(value: onnx.ValueInfoProto, dtype: np.dtype, where: str) -> np.dtype:
+    """The type of an input: all floats are the network's."""
+    kind = value.type.tensor_type.elem_type
+    try:
+        found = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    except (KeyError, ValueError, TypeError):
+        raise ModelFileError(f"{where}: input {value.name} has the unknown type {kind}.") from None
+    if found.name in ("float16", "float32", "float64", "bfloat16"):
+        return dtype
+    if found.kind not in "iub" or found.name not in _NUMBERS:
+        raise UnsupportedOperatorError(
+            f"{where}: input {value.name} holds {found.name}; minicnn reads floats, whole numbers "
+            f"of 8 to 64 bits and truth values."
+        )
+    return found
+
+
+_NUMBERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["bool"]
+
+
 def _free_shape(value: onnx.ValueInfoProto, where: str) -> FreeShape:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type"):
@@ -155,7 +201,7 @@ def _given_shapes(
         return {}
     given = dict(shape) if isinstance(shape, Mapping) else {next(iter(free), ""): tuple(shape)}
     for name, dims in given.items():
-        if name not in free or len(dims) != len(free[name]) or min(dims) < 1:
+        if name not in free or len(dims) != len(free[name]) or min(dims, default=1) < 1:
             raise InputError(
                 f"shape={shape!r} does not fit: inputs are "
                 + ", ".join(f"{n} with {len(d)} axes" for n, d in free.items())
@@ -177,20 +223,41 @@ def _more(shape: Shape) -> Shape:
 
 
 def _is_same(
-    one: Lowering, lowered: Callable[[Mapping[str, Shape]], Lowering], shapes: Mapping[str, Shape]
+    one: Lowering,
+    lowered: Callable[[Mapping[str, Shape]], Lowering],
+    shapes: Mapping[str, Shape],
+    insist: bool = False,
 ) -> bool:
     """Whether other input shapes give the same graph: whether the network is free in them."""
     try:
         other = lowered(shapes)
-    except MiniCNNError:
-        return False
+    except MiniCNNError as error:
+        if not insist:
+            return False
+        raise ModelFileError(f"{error} This file does not work for other batches.") from None
+    same = _same_graph(one, other)
+    if insist and not same:
+        odd = [a.name for a, b in zip(one.nodes, other.nodes, strict=False) if not _same_node(a, b)]
+        raise ModelFileError(
+            f"{one.where}: its graph depends on the batch"
+            + (f", first at {odd[0]}" if odd else "")
+            + ". Give a number (batch=8), or export it with a dynamic batch axis."
+        )
+    return same
+
+
+def _same_graph(one: Lowering, other: Lowering) -> bool:
     pairs = zip(one.nodes, other.nodes, strict=False)
     return (
         len(one.nodes) == len(other.nodes)
         and one.arrays.keys() == other.arrays.keys()
-        and all(a.operands == b.operands and _alike(a.block, b.block) for a, b in pairs)
+        and all(_same_node(a, b) for a, b in pairs)
         and all(_equal(array, other.arrays[name]) for name, array in one.arrays.items())
     )
+
+
+def _same_node(a: Node, b: Node) -> bool:
+    return a.operands == b.operands and _alike(a.block, b.block)
 
 
 def _alike(a: Block, b: Block) -> bool:
@@ -207,21 +274,40 @@ def _equal(a: object, b: object) -> bool:
 
 
 def _only_needed(
-    nodes: Sequence[Node], lowering: Lowering, outputs: Sequence[str], where: str
+    lowering: Lowering, outputs: Sequence[str], where: str, may_be_constant: bool
 ) -> tuple[list[Node], list[str]]:
-    """The nodes that the outputs depend on, and the outputs that depend on the input."""
-    real = [name for name in outputs if not isinstance(lowering.values.get(name), Constant)]
+    """The nodes that the outputs depend on; outputs that depend on nothing are nodes too."""
     for name in outputs:
         if name not in lowering.values:
             raise ModelFileError(f"{where}: nothing in the file makes its output {name!r}.")
-    if not real:
+    values = [lowering.values[name] for name in outputs]
+    if not may_be_constant and all(isinstance(value, Constant) for value in values):
         raise ModelFileError(f"{where}: no output depends on an input.")
-    needed, kept = set(real), []
-    for node in reversed(nodes):
+    ends: list[str] = []
+    for name, value in zip(outputs, values, strict=True):
+        if isinstance(value, Constant):
+            own = Constant(value.array, lowering.step_name(name, "constant"))
+            name = lowering.step_name(name, "output") if name in lowering.arrays else name
+            lowering.nodes.append(Node(name, Identity(), (lowering.parameter(own),)))
+        ends.append(value.name if isinstance(value, Value) else name)
+    needed, kept = set(ends), []
+    for node in reversed(lowering.nodes):
         if node.name in needed:
             kept.append(node)
             needed.update(node.operands)
-    return kept[::-1], real
+    return kept[::-1], ends
+
+
+def _given_constants(
+    given: Mapping[str, Any], graph: onnx.GraphProto, dtype: np.dtype, where: str
+) -> dict[str, np.ndarray]:
+    """Arrays for inputs that are to be known when loading."""
+    known = [value.name for value in graph.input]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"{where} has no input {name!r}. {nearest(name, known)}")
+    arrays = {name: np.array(value) for name, value in given.items()}
+    return {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in arrays.items()}
 
 
 def _preprocess(

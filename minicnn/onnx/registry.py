@@ -18,13 +18,14 @@ __all__ = [
     "OLDEST_OPSET",
     "Converter",
     "find",
+    "knows",
     "operator",
     "why_not",
 ]
 
 Converter = Callable[..., Any]
 
-OLDEST_OPSET, NEWEST_OPSET = 7, 28
+OLDEST_OPSET, NEWEST_OPSET = 6, 28
 
 _TABLE: dict[str, list[tuple[int, Converter]]] = {}
 
@@ -46,6 +47,11 @@ def find(name: str, domain: str, opset: int) -> Converter | None:
         return None
     fitting = [function for since, function in _TABLE.get(name, []) if since <= opset]
     return fitting[-1] if fitting else None
+
+
+def knows(name: str) -> bool:
+    """Whether any version of an operator is read."""
+    return name in _TABLE
 
 
 def why_not(name: str, domain: str, opset: int) -> str:

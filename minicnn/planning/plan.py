@@ -20,10 +20,12 @@ from minicnn.blocks import (
     Add,
     BatchNorm,
     Concat,
+    Flatten,
     Mask,
     Multiply,
     Packed,
     ReLU,
+    Reshape,
     Scale,
     Shape,
     Stacked,
@@ -43,6 +45,7 @@ from minicnn.planning.table import lowering_of
 
 __all__ = ["Plan", "Statistics"]
 
+REORDERING = (Flatten, Reshape)
 NOTHING = np.empty(0, np.uint8)
 KEPT = "kept"  # the key of the buffer for masks and switches
 
@@ -128,7 +131,12 @@ class Plan:
             for node in ([item] if isinstance(item, Node) else item.nodes)
         ]
         usable = [n for n in live if not isinstance(n.block, Concat) or n.name in concats]
-        self.homes = Homes(usable, computed | concats, self.shapes)
+        in_one_piece = {  # what changes the order in memory writes nowhere but from a beginning
+            group.name
+            for group in self.groups
+            if isinstance(group, Group) and group.head and isinstance(group.head.block, REORDERING)
+        }
+        self.homes = Homes(usable, (computed - in_one_piece) | concats, self.shapes)
         self._python = {
             item.name
             for item in self.groups

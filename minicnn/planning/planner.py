@@ -55,6 +55,8 @@ class Planner:
                     f"its parameters can change ({name} is writable): call freeze() if they are "
                     f"not to be trained"
                 )
+        if network.foreign:
+            return f"{network.foreign[0]} holds integers or truth values; kernels compute in float32"
         if any(0 in x.shape for x in inputs.values()):
             return "an input is empty"
         return ""

@@ -1,5 +1,33 @@
 """One small function an operator and version; importing a family enters it into the registry."""
 
-from minicnn.onnx.operators import arithmetic, constants, neural, shapes
+from minicnn.onnx.operators import (
+    activations,
+    arithmetic,
+    comparisons,
+    constants,
+    control,
+    indexing,
+    neural,
+    normalisation,
+    pooling,
+    quantisation,
+    reductions,
+    resizing,
+    shapes,
+)
 
-__all__ = ["arithmetic", "constants", "neural", "shapes"]
+__all__ = [
+    "activations",
+    "arithmetic",
+    "comparisons",
+    "constants",
+    "control",
+    "indexing",
+    "neural",
+    "normalisation",
+    "pooling",
+    "quantisation",
+    "reductions",
+    "resizing",
+    "shapes",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,30 @@ def constant(node: Any) -> Any:
             array = value if name == "value" else np.asarray(value, dtype or np.int64)
             return node.make(array, node.proto.output[0])
     raise UnsupportedOperatorError("only numbers are read, not strings or sparse tensors")
+
+
+@operator("Range", since=11)
+def number_range(node: Any) -> Any:
+    start, limit, delta = (node.constant(i, "limits") for i in range(3))
+    count = max(0, int(np.ceil((limit - start) / delta).item()))
+    node.lowering.check_budget((count,))
+    return node.make((start + np.arange(count) * delta).astype(start.dtype).reshape(-1))
+
+
+@operator("EyeLike", since=9)
+def eye_like(node: Any) -> Any:
+    shape, kind = node.shape(), node.attribute("dtype")
+    dtype = node.dtype() if kind is None else np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    node.depends_on_size()
+    node.lowering.check_budget(shape)
+    return node.make(np.eye(*shape, k=node.attribute("k", 0), dtype=dtype))
+
+
+@operator("Size")
+def size(node: Any) -> Any:
+    if not node.is_constant():
+        node.depends_on_size()
+    return node.make(np.array(prod(node.shape()), np.int64))
 
 
 @operator("ConstantOfShape", since=9)
@@ -46,11 +71,27 @@ def identity(node: Any) -> Any:
 
 @operator("Cast", since=6)
 def cast(node: Any) -> Any:
-    """Between numbers on constants; on the network's values only from float to float."""
-    target = onnx.helper.tensor_dtype_to_np_dtype(node.attribute("to"))
-    if node.is_constant():
-        value = node.inputs[0].array.astype(target if target.kind in "iub" else np.float64)
-        return node.make(value, node.inputs[0].name)
-    if target.kind == "f" or target.name in ("bfloat16", "float16"):
+    try:
+        target = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attribute("to")))
+    except (KeyError, TypeError):
+        raise UnsupportedOperatorError(f"type {node.attribute('to')} does not exist") from None
+    return _cast(node, target)
+
+
+@operator("CastLike", since=15)
+def cast_like(node: Any) -> Any:
+    return _cast(node, node.dtype(1))
+
+
+def _cast(node: Any, target: np.dtype) -> Any:
+    """All floats are the network's own: between them nothing happens."""
+    if target.name in ("float16", "float32", "float64", "bfloat16"):
+        target = node.lowering.dtype
+    elif target.kind not in "iub" or target.itemsize > 8 or "4" in target.name[:4]:
+        raise UnsupportedOperatorError(f"a cast to {target} is not read")
+    if target == node.dtype():
         return node.add(B.Identity())
-    raise UnsupportedOperatorError(f"a cast of the network's values to {target} is not read")
+    if node.is_constant():
+        value, _ = B.Cast(target.name).forward(node.inputs[0].array)
+        return node.make(value, node.inputs[0].name)
+    return node.add(B.Cast(target.name))

@@ -10,6 +10,8 @@ from minicnn import blocks as B
 from minicnn.errors import ShapeError, UnsupportedOperatorError
 from minicnn.onnx.registry import operator
 
+MOST_REPEATS = 4096  # of one axis by Tile
+
 
 @operator("Concat")
 def concat(node: Any) -> Any:
@@ -89,15 +91,18 @@ def slice_inputs(node: Any) -> Any:
 def reshape(node: Any) -> Any:
     """A target that repeats the first axis is made to copy it, so that other batches work too.
 
-    So is one that repeats the batch that the file fixes. What a literal target means for an open
-    batch is not touched: `load` compares the graphs of two batches.
+    So is one that repeats the batch that the file fixes: it copies the first axis where that is the
+    batch, else it takes what is left. What a literal target means for an open batch is not touched:
+    `load` compares the graphs of two batches.
     """
     target = [int(n) for n in node.constant(1, "target shape")]
     copy_zero = not node.attribute("allowzero", 0)
-    x = node.shape()
-    baked = target and x and target[0] in (x[0], node.lowering.batch)
-    if baked and not node.is_constant() and 0 not in target:
-        target, copy_zero = [0, *target[1:]], True
+    x, fixed = node.shape(), node.lowering.batch
+    if target and x and not node.is_constant() and 0 not in target:
+        if target[0] == x[0] or (target[0] == fixed and x[0] == node.lowering.images):
+            target, copy_zero = [0, *target[1:]], True
+        elif target[0] == fixed and -1 not in target:
+            target[0] = -1
     return node.add(B.Reshape(tuple(target), copy_zero))
 
 
@@ -142,12 +147,6 @@ def unsqueeze(node: Any) -> Any:
     return node.add(B.Unsqueeze(_axes(node.constant(1, "axes")) or ()))
 
 
-@operator("Gather")
-def gather(node: Any) -> Any:
-    indices = np.asarray(node.constant(1, "indices")).astype(np.int64)
-    return node.add(B.Take(indices, node.attribute("axis", 0)))
-
-
 def _pad(node: Any, pads: Any, value: float, axes: Any) -> Any:
     rank = len(node.shape())
     axes = range(rank) if axes is None else [int(a) % rank for a in axes]
@@ -175,3 +174,25 @@ def pad(node: Any) -> Any:
         node, node.constant(1, "pads"), 0.0 if value is None else value.item(),
         node.constant(3, "axes"),
     )  # fmt: skip
+
+
+@operator("Expand", since=8)
+def expand(node: Any) -> Any:
+    target = tuple(int(n) for n in node.constant(1, "shape"))
+    shape = np.broadcast_shapes(node.shape(), target)
+    return node.add(B.Identity() if shape == node.shape() else B.BroadcastTo(shape))
+
+
+@operator("Tile", since=6)
+def tile(node: Any) -> Any:
+    """The input beside itself, axis by axis."""
+    repeats = [int(n) for n in node.constant(1, "repeats")]
+    if len(repeats) != len(node.shape()) or min(repeats, default=1) < 1:
+        raise ShapeError(f"{repeats} repeats of an array of shape {node.shape()}")
+    node.lowering.check_budget([n * r for n, r in zip(node.shape(), repeats, strict=True)])
+    value = node.inputs[0]
+    for axis, count in enumerate(repeats):
+        if count > MOST_REPEATS:
+            raise UnsupportedOperatorError(f"{count} repeats of axis {axis} are not read")
+        value = value if count == 1 else node.add(B.Concat(axis), *[value] * count)
+    return node.add(B.Identity()) if value is node.inputs[0] else value

@@ -1,0 +1,217 @@
+"""`save`: from a network to an ONNX file that any runtime executes.
+
+Any network: loaded, trained here, cut or reversed. Values, nodes and parameters keep their names;
+the preprocessing and the class names go into the file's metadata, where `load` finds them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from warnings import warn
+
+import onnx
+from onnx import helper, numpy_helper
+
+from minicnn._version import __version__
+from minicnn.blocks import Shape
+from minicnn.errors import MiniCNNError, OutputError
+from minicnn.files import atomic_path, check_writable
+from minicnn.onnx.writers import registry
+from minicnn.onnx.writers.writing import NeedsSizeError, Value, Writing, tensor_type
+from minicnn.structure import Structure
+
+__all__ = ["IR_VERSION", "OPSET", "save", "to_model"]
+
+OPSET = 20  # what torch's exporter writes; ScatterElements adds from 16 on, Pad wraps from 19 on
+IR_VERSION = 10  # the first that lets a node carry metadata
+LARGEST = 2**31 - 2**20  # bytes of one protobuf message, with room for the names
+
+_OF_ONE_FILE = ("producer", "opset", "file", "minicnn.preprocess.source")
+
+
+def save(network: Structure, path: str | os.PathLike[str], check: bool = True) -> None:
+    """Write a network as an ONNX file.
+
+    Batch and image sizes that the network leaves open stay open, unless a block can be written for
+    one size only; then the file is for the network's usual size, says so, and you are warned.
+
+    Parameters
+    ----------
+    network : Network
+        Loaded, trained, cut or reversed.
+    path : path-like
+        The file; its folder must exist. A file of that name is replaced when all is written.
+    check : bool
+        Have ONNX's own checker look at it first.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there, is larger than an ONNX file may be, or has blocks that
+        nothing says how to write: all are listed.
+
+    Examples
+    --------
+    >>> import minicnn, tempfile, pathlib
+    >>> net = minicnn.load(minicnn.data.bundled_model())
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> minicnn.onnx.save(net.reverse(rule="salinet", at="conv1"), folder / "reversed.onnx")
+    """
+    path = check_writable(path)
+    model = to_model(network)
+    content = model.SerializeToString()
+    if check:
+        try:
+            onnx.checker.check_model(content, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise OutputError(
+                f"Cannot write {path}: ONNX's checker refuses the file ({error}). If every block "
+                f"is minicnn's own, please report this."
+            ) from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def to_model(network: Structure) -> onnx.ModelProto:
+    """The network as an ONNX model in memory.
+
+    Raises
+    ------
+    OutputError
+        As `save`.
+    """
+    _check_writers(network)
+    read = {operand for node in network.nodes for operand in node.operands}
+    arrays = {name: array for name, array in network.arrays.items() if name in read}
+    writing = _written(network)
+    arrays |= writing.constants
+    size = sum(array.nbytes for array in arrays.values())
+    if size > LARGEST:
+        raise OutputError(
+            f"{network.name} holds {size:,} bytes; an ONNX file holds 2 GB at most. Cut the network "
+            f"(net.cut) and save the pieces."
+        )
+    lengths = _Lengths()
+    inputs = [lengths.described(writing.values[name]) for name in network.inputs]
+    outputs = [lengths.described(writing.values[name]) for name in network.outputs]
+    tensors = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    model = helper.make_model(
+        helper.make_graph(writing.nodes, network.name, inputs, outputs, tensors),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="minicnn",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, _metadata(network))
+    return model
+
+
+def _check_writers(network: Structure) -> None:
+    missing: dict[type, list[str]] = {}
+    for node in network.nodes:
+        if registry.find(node.block) is None:
+            missing.setdefault(type(node.block), []).append(node.name)
+    if not missing:
+        return
+    blocks = {type(node.block): node.block for node in network.nodes}
+    lines = []
+    for kind, names in missing.items():
+        at = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        lines.append(f"At {at}: {registry.why_not(blocks[kind])}.")
+    raise OutputError(f"Cannot write {network.name} as ONNX. {' '.join(lines)}")
+
+
+def _written(network: Structure) -> Writing:
+    """The graph, with as many lengths open as its blocks allow."""
+    culprit = ""
+    for open_lengths, variants in _variants(network):
+        try:
+            writing = Writing(network, variants)
+        except NeedsSizeError as error:
+            culprit = str(error)
+            continue
+        if culprit:
+            warn(
+                f"{network.name} is written for {open_lengths} only: {culprit} cannot be written "
+                f"for every size.",
+                stacklevel=4,
+            )
+        return writing
+    raise AssertionError("with no length open no block can ask for one")
+
+
+def _variants(network: Structure) -> Iterator[tuple[str, list[list[Shape]]]]:
+    """Input shapes to write for: with all lengths open, with the batch open, with none.
+
+    Each comes in several variants, of which the first is the usual one. Variants that the network
+    does not take are left out; if it takes no other, the lengths are not open really.
+    """
+    usual = [network.default_shape(name) for name in network.inputs]
+    free = [[n is None for n in shape] for shape in network.inputs.values()]
+    batch_only = [[is_open and axis == 0 for axis, is_open in enumerate(f)] for f in free]
+    closed = ", ".join(f"{name} {s}" for name, s in zip(network.inputs, usual, strict=True))
+    for words, choice in [("", free), (f"inputs like {closed} in any batch", batch_only)]:
+        if any(map(any, choice)) and (choice == free or free != batch_only):
+            others = [
+                [
+                    tuple(
+                        change(n) if is_open else n
+                        for n, is_open, change in zip(shape, f, [a, *[b] * 9], strict=False)
+                    )
+                    for shape, f in zip(usual, choice, strict=True)
+                ]
+                for a, b in _CHANGES
+            ]
+            taken = [shapes for shapes in others if _takes(network, shapes)]
+            if taken:
+                yield words, [usual, *taken]
+    yield f"inputs of {closed}", [usual]
+
+
+_CHANGES = [  # of a batch and of a side: no two lengths change alike
+    (lambda n: n + 1, lambda n: 2 * n),
+    (lambda n: 2 * n + 3, lambda n: 2 * n + 1),
+    (lambda n: 3 * n + 4, lambda n: 3 * n + 64),
+]
+
+
+def _takes(network: Structure, shapes: Sequence[Shape]) -> bool:
+    try:
+        network.infer_shapes(*shapes)
+    except MiniCNNError:
+        return False
+    return True
+
+
+class _Lengths:
+    """Names for open lengths: the same where they are alike in every variant."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, ...], str] = {}
+
+    def described(self, value: Value) -> onnx.ValueInfoProto:
+        """An input or output with its type and shape."""
+        shape: list[int | str] = []
+        lengths = zip(*value.shapes, strict=True)
+        for axis, (n, variants) in enumerate(zip(value.shape, lengths, strict=True)):
+            name = "N" if axis == 0 else f"{value.name}.{axis}"
+            shape.append(self._names.setdefault(variants, name) if n is None else n)
+        return helper.make_tensor_value_info(value.name, tensor_type(value.dtype), shape)
+
+
+def _metadata(network: Structure) -> Mapping[str, str]:
+    """What the file says besides the graph: all that the network's own file said, and ours."""
+    kept = {k: v for k, v in network.metadata.items() if k not in _OF_ONE_FILE}
+    for key in ("minicnn.preprocess", "minicnn.labels", "minicnn.constants"):
+        kept.pop(key, None)
+    assumed = network.metadata.get("minicnn.preprocess.source", "").startswith("assumed")
+    if network.preprocess is not None and not assumed:
+        kept["minicnn.preprocess"] = network.preprocess.to_json()
+    if network.labels:
+        kept["minicnn.labels"] = json.dumps(list(network.labels), ensure_ascii=False)
+    constants = [name for name in network.arrays if name in network.constants]
+    if constants:
+        kept["minicnn.constants"] = json.dumps(constants, ensure_ascii=False)
+    return kept

@@ -1,0 +1,30 @@
+"""Writers of softmax, its logarithm and the cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import blocks as B
+from minicnn.onnx.writers.registry import writer
+
+
+@writer(B.Softmax)
+def softmax(call: Any) -> Any:
+    return call.node("Softmax", call[0], axis=call.block.axis)
+
+
+@writer(B.LogSoftmax)
+def log_softmax(call: Any) -> Any:
+    return call.node("LogSoftmax", call[0], axis=call.block.axis)
+
+
+@writer(B.CrossEntropy)
+def cross_entropy(call: Any) -> Any:
+    """-1/N at each label, times log softmax, summed."""
+    labels = call.block.labels
+    count, classes = call.fixed()
+    weights = np.where(np.arange(classes) == labels[:, None], -1 / count, 0.0)
+    scores = call.node("LogSoftmax", call[0], axis=1)
+    return call.node("ReduceSum", call.node("Mul", scores, weights), keepdims=0)
