@@ -566,7 +566,9 @@ def interpolate(
     if given.shape not in {(1,), (rank,)}:
         raise InputError(f"interpolate needs 1 or {rank} numbers; it got {given.tolist()}.")
     for axis, number in enumerate(np.broadcast_to(given, rank).tolist(), start=2):
-        how = {"factor": number} if size is None else {"out": number}
+        how: dict[str, Any] = {"factor": number} if size is None else {"out": number}
+        if size is None and coordinates == "align_corners":  # torch goes by the whole length
+            how = {"out": int(number * input.shape[axis])}
         block = B.Resize(axis, mode=kind, coordinates=coordinates, nearest=nearest, **how)
         input = block(input)
     return input

@@ -1,6 +1,6 @@
 """Preprocessing: how a photo becomes a network's input, as facts a file can carry.
 
-x = (pixel / 255 * scale - mean) / std,   channels in RGB or BGR order, (1, C, H, W)
+x = (pixel / 255 * scale - mean) / std,   channels in RGB or BGR order, first or last
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Preprocess:
         What white becomes: 1 or 255.
     order : {"RGB", "BGR"}
         Order of the channels.
+    layout : {"NCHW", "NHWC"}
+        Whether channels come before the pixels, as usual, or after them.
     """
 
     size: int | None = 256
@@ -38,6 +40,7 @@ class Preprocess:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     scale: float = 1.0
     order: str = "RGB"
+    layout: str = "NCHW"
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
@@ -46,6 +49,8 @@ class Preprocess:
             )
         if self.order not in ("RGB", "BGR"):
             raise InputError(f"order={self.order!r}: channels come as RGB or BGR.")
+        if self.layout not in ("NCHW", "NHWC"):
+            raise InputError(f"layout={self.layout!r}: images are laid out as NCHW or NHWC.")
         numbers = (*self.mean, *self.std, self.scale)
         if not all(isinstance(n, (int, float)) and abs(n) < 1e6 for n in numbers):
             raise InputError(f"mean, std and scale are numbers; got {numbers}.")
@@ -67,6 +72,11 @@ class Preprocess:
     def channels(self) -> int:
         """Number of channels: 1 or 3."""
         return len(self.mean)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of an input (N, C, H, W) or (N, H, W, C) that holds the channels."""
+        return self.layout.index("C")
 
     def to_json(self) -> str:
         """As text for a file's metadata."""

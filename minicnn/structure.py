@@ -144,6 +144,11 @@ class Structure:
         shape = self.infer_shapes()[self.outputs[0]]
         return len(shape) >= 2 and all(n == 1 for n in shape[2:]) and shape[1] > 1
 
+    def channels_first(self, values: np.ndarray) -> np.ndarray:
+        """Something shaped like the image input as (N, C, H, W), as pictures are drawn."""
+        last = self.preprocess is not None and self.preprocess.layout == "NHWC"
+        return values.transpose(0, 3, 1, 2) if last and values.ndim == 4 else values
+
     def class_name(self, number: int) -> str:
         """A class's name, or its number where names are not known."""
         return self.labels[number] if number < len(self.labels) else str(number)

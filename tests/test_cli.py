@@ -275,7 +275,10 @@ def test_trace_shows_every_block_and_its_transpose(folder):
 def test_trace_without_a_photo_uses_seeded_noise(folder):
     first, second = (typed("trace", "plain.onnx") for _ in range(2))
     assert "noise, seed 0" in first
-    without_times = [re.sub(r"\d+\.\d\d\b", "", text) for text in (first, second)]
+    without_times = [
+        re.sub(r"\d+\.\d\d\b|-{2,}| +", " ", text) for text in (first, second)
+    ]  # a slow moment makes their column wider
+    without_times = [" ".join(text.split()) for text in without_times]
     assert without_times[0] == without_times[1]
 
 

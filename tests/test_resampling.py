@@ -34,7 +34,7 @@ COORDINATES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "alig
                "asymmetric", "tf_crop_and_resize"]  # fmt: skip
 # Where scale times size is no whole number these go by the output's length, as the specification
 # says; the reference takes the product.
-BY_LENGTH = ["pytorch_half_pixel", "align_corners", "tf_crop_and_resize"]
+BY_LENGTH = ["pytorch_half_pixel", "tf_crop_and_resize"]
 MODES = [
     *[("nearest", {"nearest_mode": how})
       for how in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")],

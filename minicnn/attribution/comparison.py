@@ -91,8 +91,9 @@ def compare(tape: Tape, seed: Seed, rules: Rule | str | Sequence[Rule | str]) ->
     named = [rules] if isinstance(rules, (Rule, str)) else rules
     found = [rulebook.find(rule) for rule in named]
     maps = tape.compare(seed, found)
+    drawn = {name: tape.network.channels_first(values)[0] for name, values in maps.items()}
     return Comparison(
-        seed, [Picture(rule, maps[rule.name][0], tape.bits(rule, seed.at)) for rule in found]
+        seed, [Picture(rule, drawn[rule.name], tape.bits(rule, seed.at)) for rule in found]
     )
 
 

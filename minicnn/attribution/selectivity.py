@@ -87,12 +87,16 @@ def selectivity(tape: Tape, at: str, rule: Rule | str, seed: int = 0) -> Selecti
             f"At the centre of {at} no channel but the strongest gives a picture under {rule}: all "
             f"others are silent. Choose another layer."
         )
+
+    def drawn(picture: np.ndarray) -> np.ndarray:
+        return tape.network.channels_first(picture[None])[0]
+
     noise = dense(tape, at, int(generator.integers(2**31)), place)
     third = tape.backward(noise, rule)[0]
     return Selectivity(
         getattr(rule, "name", str(rule)),
         (strongest, other, noise),
-        (first, second, third),
+        (drawn(first), drawn(second), drawn(third)),
         _correlation(first, second),
         _correlation(first, third),
         _correlation(second, third),

@@ -137,7 +137,8 @@ def _coordinates(
     if coordinates == "pytorch_half_pixel":
         return center if out > 1 else np.zeros(1)
     if coordinates == "align_corners":
-        return o * ((size - 1) / max(1, out - 1))
+        length = scale * size  # not made whole: ONNX's own tests have it so
+        return np.zeros(out) if length == 1 else o * ((size - 1) / (length - 1))
     if coordinates == "asymmetric":
         return o / scale
     if coordinates == "tf_half_pixel_for_nn":

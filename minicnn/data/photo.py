@@ -74,7 +74,7 @@ def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = No
 
     Returns
     -------
-    numpy.ndarray of float32, shape (1, C, H, W)
+    numpy.ndarray of float32, shape (1, C, H, W), or (1, H, W, C) if so laid out
         Normalised: (pixel / 255 * scale - mean) / std.
     """
     how = _resolve(preprocess)
@@ -86,7 +86,9 @@ def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = No
         pixels = pixels[:, :, ::-1]
     mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
     values = (pixels * np.float32(how.scale) - mean) / std
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+    if how.layout == "NCHW":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None], np.float32)
 
 
 def picture(path: str | os.PathLike[str], preprocess: Preprocess | str | None = None) -> np.ndarray:

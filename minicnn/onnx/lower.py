@@ -286,6 +286,7 @@ class OnnxNode:
         value = self.inputs[index]
         if isinstance(value, Constant):
             return value.array
+        assert value is not None  # `has` saw it
         inputs = self.lowering.roots(value.name)
         raise NeedsConstantError(
             f"its {what} depends on the network's input {', '.join(inputs)}; minicnn needs it to "

@@ -153,28 +153,26 @@ def _variants(network: Structure) -> Iterator[tuple[str, list[list[Shape]]]]:
     batch_only = [[is_open and axis == 0 for axis, is_open in enumerate(f)] for f in free]
     closed = ", ".join(f"{name} {s}" for name, s in zip(network.inputs, usual, strict=True))
     for words, choice in [("", free), (f"inputs like {closed} in any batch", batch_only)]:
-        if any(map(any, choice)) and (choice == free or free != batch_only):
-            others = [
-                [
-                    tuple(
-                        change(n) if is_open else n
-                        for n, is_open, change in zip(shape, f, [a, *[b] * 9], strict=False)
-                    )
-                    for shape, f in zip(usual, choice, strict=True)
-                ]
-                for a, b in _CHANGES
-            ]
-            taken = [shapes for shapes in others if _takes(network, shapes)]
-            if taken:
-                yield words, [usual, *taken]
+        others = [
+            [_changed(shape, is_open, turn) for shape, is_open in zip(usual, choice, strict=True)]
+            for turn in range(4)
+        ]
+        taken = [shapes for shapes in others if shapes != usual and _takes(network, shapes)]
+        if taken and (choice == free or free != batch_only):
+            yield words, [usual, *taken]
     yield f"inputs of {closed}", [usual]
 
 
-_CHANGES = [  # of a batch and of a side: no two lengths change alike
-    (lambda n: n + 1, lambda n: 2 * n),
-    (lambda n: 2 * n + 3, lambda n: 2 * n + 1),
-    (lambda n: 3 * n + 4, lambda n: 3 * n + 64),
-]
+def _changed(shape: Shape, is_open: Sequence[bool], turn: int) -> Shape:
+    """A shape with other lengths where they are open: each axis in a way of its own.
+
+    Every other turn by a factor, for networks that want multiples of something.
+    """
+    factor, more = 2 + turn // 2, turn % 2
+    return tuple(
+        n * (factor + axis) + more * (3 * axis + 1) if free else n
+        for axis, (n, free) in enumerate(zip(shape, is_open, strict=True))
+    )
 
 
 def _takes(network: Structure, shapes: Sequence[Shape]) -> bool:

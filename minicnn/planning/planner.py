@@ -56,7 +56,7 @@ class Planner:
                     f"not to be trained"
                 )
         if network.foreign:
-            return f"{network.foreign[0]} holds integers or truth values; kernels compute in float32"
+            return f"{network.foreign[0]} holds no floats; kernels compute in float32"
         if any(0 in x.shape for x in inputs.values()):
             return "an input is empty"
         return ""

@@ -38,7 +38,7 @@ def eye_like(node: Any) -> Any:
     dtype = node.dtype() if kind is None else np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
     node.depends_on_size()
     node.lowering.check_budget(shape)
-    return node.make(np.eye(*shape, k=node.attribute("k", 0), dtype=dtype))
+    return node.make(np.eye(shape[0], shape[1], k=node.attribute("k", 0), dtype=dtype))
 
 
 @operator("Size")

@@ -138,6 +138,7 @@ def triangle(node: Any) -> Any:
     if len(shape) < 2:
         raise ShapeError(f"a triangle of an array of shape {shape}")
     node.lowering.check_budget(shape[-2:])
-    below = np.tri(*shape[-2:], k - 1 if node.attribute("upper", 1) else k, dtype=bool)
-    kept = ~below if node.attribute("upper", 1) else below
+    upper = bool(node.attribute("upper", 1))
+    below = np.tri(shape[-2], shape[-1], k - 1 if upper else k, dtype=bool)
+    kept = ~below if upper else below
     return node.add(B.Where(), node.make(kept), 0, node.make(np.zeros((), node.dtype())))

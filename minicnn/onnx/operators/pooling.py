@@ -54,7 +54,7 @@ def lp_pool(node: Any) -> Any:
     chosen = window(node, node.attribute("kernel_shape"))
     powers = node.add(B.Power(order), node.add(B.Abs()))
     mean = node.add(B.AveragePool(chosen, include_pad=True), powers)
-    counts = 1
+    counts = np.ones((), int)
     for axis, inside in enumerate(chosen.pixels_by_axis(node.shape()[2:], include_pad=True)):
         count = np.maximum(inside.sum(1), 1).reshape(
             [-1 if i == axis else 1 for i in range(chosen.rank)]

@@ -134,4 +134,6 @@ def depth_to_space(node: Any) -> Any:
 
 @operator("SpaceToDepth")
 def space_to_depth(node: Any) -> Any:
-    return node.add(B.SpaceToDepth(node.attribute("blocksize"), node.attribute("mode", "DCR") == "DCR"))
+    return node.add(
+        B.SpaceToDepth(node.attribute("blocksize"), node.attribute("mode", "DCR") == "DCR")
+    )

@@ -2,24 +2,34 @@
 
 from minicnn.onnx.writers import (
     arithmetic,
+    choose,
     conv,
+    grid,
+    indexing,
     linear,
     loss,
     norm,
     pointwise,
     pool,
+    reduce,
+    resize,
     shapes,
     stacked,
 )
 
 __all__ = [
     "arithmetic",
+    "choose",
     "conv",
+    "grid",
+    "indexing",
     "linear",
     "loss",
     "norm",
     "pointwise",
     "pool",
+    "reduce",
+    "resize",
     "shapes",
     "stacked",
 ]

@@ -1,4 +1,4 @@
-"""Writers of arithmetic with broadcasting, sums and means."""
+"""Writers of arithmetic with broadcasting, powers, and repeating what was broadcast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALIKE: dict[type[B.Block], str] = {
 
 @writer(*_ALIKE)
 def alike(call: Any) -> Any:
-    return call.node(_ALIKE[type(call.block)], *call.operands)
+    return call.node(_ALIKE[type(call.block)], *call.promoted(*call.operands))
 
 
 @writer(B.Scale)
@@ -45,21 +45,6 @@ def sum_to(call: Any) -> Any:
     return call.node("ReduceSum", x, tuple(range(lead)), keepdims=0) if lead else x
 
 
-@writer(B.Sum)
-def total(call: Any) -> Any:
-    return _reduced(call, "ReduceSum")
-
-
-@writer(B.Mean)
-def mean(call: Any) -> Any:
-    block, rank = call.block, call[0].rank
-    if block.keepdims and rank > 2 and block.over((1,) * rank) == tuple(range(2, rank)):
-        return call.node("GlobalAveragePool", call[0])
-    return _reduced(call, "ReduceMean")
-
-
-def _reduced(call: Any, op: str) -> Any:
-    axes = call.block.axes
-    if axes == ():
-        return call[0]
-    return call.node(op, call[0], axes, keepdims=int(call.block.keepdims))
+@writer(B.Pow)
+def pow_(call: Any) -> Any:
+    return call.node("Pow", *call.promoted(*call.operands))

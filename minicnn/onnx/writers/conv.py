@@ -107,9 +107,7 @@ def conv_filter(call: Any) -> Any:
     begins, ends = window.begins, explicit_ends(window, x[2:])
     images = padded(call, call[1], *([min(n, 0) for n in pads] for pads in (begins, ends)))
     if groups > 1:
-        size = tuple(
-            n + min(b, 0) + min(e, 0) for n, b, e in zip(x[2:], begins, ends, strict=True)
-        )
+        size = tuple(n + min(b, 0) + min(e, 0) for n, b, e in zip(x[2:], begins, ends, strict=True))
         grouped = call.node("Reshape", images, (x[0], groups, x[1] // groups, *size))
         turned = call.node("Transpose", grouped, perm=(2, 1, 0, *(i + 1 for i in spatial)))
         images = call.node("Reshape", turned, (x[1] // groups, groups * x[0], *size))

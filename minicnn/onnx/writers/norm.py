@@ -77,6 +77,17 @@ def normalise(call: Any) -> Any:
     return _normalised(call, call.block.axes, call.block.eps)
 
 
+@writer(B.GroupNormalise)
+def group_normalise(call: Any) -> Any:
+    """Groups as the channels of ONNX's InstanceNormalization."""
+    groups, shape = call.block.groups, call[0].shape
+    one, none = (np.full(groups, n, call.dtype) for n in (1, 0))
+    lines = call.node("Reshape", call[0], (0, groups, -1))
+    y = call.node("InstanceNormalization", lines, one, none, epsilon=float(call.block.eps))
+    target = call.node("Shape", call[0]) if None in shape[1:] else (0, *shape[1:])
+    return call.node("Reshape", y, target)
+
+
 @writer(B.BatchNormTraining)
 def batch_norm_training(call: Any) -> Any:
     """By the statistics of the batch at hand, as while learning."""

@@ -10,12 +10,20 @@ from minicnn import blocks as B
 from minicnn.onnx.writers.registry import writer
 
 _ALIKE: dict[type[B.Block], str] = {
+    B.Abs: "Abs",
+    B.Cos: "Cos",
+    B.Erf: "Erf",
     B.Exp: "Exp",
     B.HardSwish: "HardSwish",
     B.Identity: "Identity",
     B.Log: "Log",
+    B.Mish: "Mish",
     B.ReLU: "Relu",
     B.Sigmoid: "Sigmoid",
+    B.Sin: "Sin",
+    B.Softplus: "Softplus",
+    B.Softsign: "Softsign",
+    B.Sqrt: "Sqrt",
     B.Tanh: "Tanh",
 }
 
@@ -29,6 +37,40 @@ def alike(call: Any) -> Any:
 @writer(B.LeakyReLU)
 def leaky_relu(call: Any) -> Any:
     return call.node("LeakyRelu", call[0], alpha=float(call.block.slope))
+
+
+@writer(B.ThresholdedReLU)
+def thresholded_relu(call: Any) -> Any:
+    return call.node("ThresholdedRelu", call[0], alpha=float(call.block.alpha))
+
+
+@writer(B.Elu)
+def elu(call: Any) -> Any:
+    return call.node("Elu", call[0], alpha=float(call.block.alpha))
+
+
+@writer(B.Celu)
+def celu(call: Any) -> Any:
+    return call.node("Celu", call[0], alpha=float(call.block.alpha))
+
+
+@writer(B.Selu)
+def selu(call: Any) -> Any:
+    block = call.block
+    return call.node("Selu", call[0], alpha=float(block.alpha), gamma=float(block.gamma))
+
+
+@writer(B.Gelu)
+def gelu(call: Any) -> Any:
+    return call.node("Gelu", call[0], approximate=call.block.approximate)
+
+
+@writer(B.Swish)
+def swish(call: Any) -> Any:
+    """ONNX's own Swish comes with opset 24 only."""
+    beta = call.block.beta
+    inner = call[0] if beta == 1 else call.node("Mul", call[0], beta)
+    return call.node("Mul", call[0], call.node("Sigmoid", inner))
 
 
 @writer(B.PReLU)

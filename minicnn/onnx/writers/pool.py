@@ -19,10 +19,15 @@ from minicnn.onnx.writers.conv import each_channel, explicit_ends, padded
 from minicnn.onnx.writers.registry import writer
 
 
-def _is_plain(window: Window) -> bool:
+def is_plain(window: Window) -> bool:
     """Whether every runtime takes its pads: none negative, none as long as the kernel."""
     pads = zip(window.begins, window.ends, window.kernel, strict=True)
     return all(0 <= b < k and 0 <= e < k for b, e, k in pads)
+
+
+def lowest(dtype: np.dtype) -> float:
+    """What never is a maximum: finite, since files with infinite numbers are refused by some."""
+    return float(np.finfo(dtype).min)
 
 
 def _may_drop(window: Window) -> bool:
@@ -41,14 +46,14 @@ def max_pool(call: Any) -> Any:
         "strides": window.stride,
         "dilations": window.dilation if set(window.dilation) != {1} else None,
     }
-    if _is_plain(window) and not _may_drop(window):
+    if is_plain(window) and not _may_drop(window):
         ceil = int(window.ceil_mode) or None
         return call.node("MaxPool", call[0], pads=window.pads, ceil_mode=ceil, **settings)
     ends = window.ends
     if window.ceil_mode:
         ends = explicit_ends(window, call.fixed(0, slice(2, None)))
-    lowest = float(np.finfo(call.dtype).min)
-    return call.node("MaxPool", padded(call, call[0], window.begins, ends, lowest), **settings)
+    x = padded(call, call[0], window.begins, ends, lowest(call.dtype))
+    return call.node("MaxPool", x, **settings)
 
 
 def _indices(switches: Packed, window: Window, size: Shape, images: int) -> tuple[Any, bool]:
@@ -120,7 +125,7 @@ def average_pool(call: Any) -> Any:
         "strides": window.stride,
         "dilations": window.dilation if dilated else None,
     }
-    if not window.ceil_mode and _is_plain(window) and not (dilated and any(window.pads)):
+    if not window.ceil_mode and is_plain(window) and not (dilated and any(window.pads)):
         include = int(call.block.include_pad) or None
         return call.node(
             "AveragePool", call[0], pads=window.pads, count_include_pad=include, **settings

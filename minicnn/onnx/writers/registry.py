@@ -15,7 +15,7 @@ from typing import Any
 
 from minicnn.blocks import Block
 
-__all__ = ["Writer", "find", "unwritable", "why_not", "writer"]
+__all__ = ["Writer", "find", "known", "unwritable", "why_not", "writer"]
 
 Writer = Callable[..., Any]
 
@@ -60,6 +60,11 @@ def unwritable(kind: type[Block], reason: str) -> None:
 def find(block: Block) -> Writer | None:
     """The writer of a block, or None."""
     return _TABLE.get(type(block))
+
+
+def known() -> set[type[Block]]:
+    """The kinds of block that have a writer or a reason."""
+    return {*_TABLE, *_REASONS}
 
 
 def why_not(block: Block) -> str:

@@ -79,6 +79,7 @@ class Writing:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
         self.values: dict[str, Value] = {}
+        self.arrays = network.arrays
         self._taken = {*network.inputs, *network.arrays, *network.layers}
         types = network.infer_types()
         inferred = [network.infer_shapes(*inputs) for inputs in variants]
@@ -152,11 +153,12 @@ class Call:
 
     @property
     def dtype(self) -> np.dtype:
-        """What the network computes in: the type of numbers given to `node`."""
-        return self._writing.dtype
+        """Type of the first operand if it holds floats, else what the network computes in."""
+        own = self.operands[0].dtype
+        return own if own.kind == "f" else self._writing.dtype
 
-    def node(self, op: str, *inputs: Any, **attributes: Any) -> str:
-        """Add an ONNX node with one output.
+    def node(self, op: str, *inputs: Any, output: int = 0, **attributes: Any) -> str:
+        """Add an ONNX node.
 
         Parameters
         ----------
@@ -164,22 +166,24 @@ class Call:
             The operator.
         *inputs : Value, str, None, number, sequence of int or array
             Values and names of outputs; None leaves an optional input out. A number becomes a
-            scalar of the network's type, a sequence of int a vector, an array a constant.
+            scalar of the first operand's type, a sequence of int a vector, an array a constant.
+        output : int
+            Which of the node's outputs is wanted.
         **attributes
             As ONNX calls them; those that are None are left out.
 
         Returns
         -------
         str
-            Name of the output: "name/op" until the call is done.
+            Name of that output: "name/op" until the call is done.
         """
         names = [self._input(given) for given in inputs]
         while names and not names[-1]:
             names.pop()
-        output = self._writing.free(f"{self.name}/{op}")
+        outputs = [self._writing.free(f"{self.name}/{op}") for _ in range(output + 1)]
         given = {key: value for key, value in attributes.items() if value is not None}
-        self._writing.nodes.append(helper.make_node(op, names, [output], name=output, **given))
-        return output
+        self._writing.nodes.append(helper.make_node(op, names, outputs, name=outputs[-1], **given))
+        return outputs[-1]
 
     def _input(self, given: Any) -> str:
         if given is None or isinstance(given, str):
@@ -190,18 +194,23 @@ class Call:
             return self.constant(np.array(given, np.int64))
         if isinstance(given, np.ndarray):
             return self.constant(given)
-        return self.constant(np.asarray(given, self.dtype))
+        return self.constant(np.asarray(given, self.operands[0].dtype))
 
     def constant(self, array: np.ndarray) -> str:
-        """Add an array to the file; floats take the network's type."""
-        array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array
+        """Add an array to the file; floats take the type of the call."""
+        return self.array(
+            array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array
+        )
+
+    def array(self, array: np.ndarray) -> str:
+        """Add an array to the file, in its own type."""
         name = self._writing.free(f"{self.name}/constant")
         self._writing.constants[name] = array
         return name
 
     def zeros(self, shape: Sequence[int]) -> str:
         """An array of zeros that takes no room in the file."""
-        zero = helper.make_tensor("zero", tensor_type(self.dtype), [1], [0])
+        zero = helper.make_tensor("zero", tensor_type(self.operands[0].dtype), [1], [0])
         return self.node("ConstantOfShape", tuple(shape), value=zero)
 
     def write(self, block: Block, *operands: Value) -> Value:
@@ -212,6 +221,19 @@ class Call:
             block.shape(*variant) for variant in zip(*(o.shapes for o in operands), strict=True)
         )
         return Value(name, shapes, block.dtype(*(operand.dtype for operand in operands)))
+
+    def cast(self, value: Value | str, dtype: Any) -> str:
+        """A value in another type."""
+        return self.node("Cast", value, to=tensor_type(dtype))
+
+    def promoted(self, *values: Value) -> list[Any]:
+        """Values in their common type: ONNX's operators take one type, NumPy's take several."""
+        common = np.result_type(*(value.dtype for value in values))
+        return [value if value.dtype == common else self.cast(value, common) for value in values]
+
+    def known(self, index: int) -> np.ndarray | None:
+        """An operand's numbers, if it is an array of the network."""
+        return self._writing.arrays.get(self.operands[index].name)
 
     def fixed(self, index: int = 0, axes: slice = slice(None)) -> Shape:
         """An operand's shape, or a part of it, where the nodes written depend on it."""
