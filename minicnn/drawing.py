@@ -113,16 +113,10 @@ def summary(network: Network) -> Text:
     shapes = network.infer_shapes()
     inputs = ", ".join(f"{name} {times(shapes[name])}" for name in network.inputs)
     total = sum(array.size for array in network.state_dict().values())
-    work = sum(
-        node.block.flops(
-            *(network.arrays[o].shape if o in network.arrays else shapes[o] for o in node.operands)
-        )
-        for node in network.nodes
-    )
     body = table(HEADER, rows(network), right=(4, 5))
     return Text(
         f"{network.name}: {blocks(network)}, {total:,} parameters, "
-        f"{count(work)} FLOPs a run\ninput {inputs}\n{body}"
+        f"{count(network.flops)} FLOPs a run\ninput {inputs}\n{body}"
     )
 
 

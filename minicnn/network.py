@@ -21,6 +21,7 @@ from minicnn import rules as rulebook
 from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
 from minicnn.errors import InputError, MiniCNNError, ShapeError, UnknownNameError, nearest
+from minicnn.folding import drop_softmax, fold_batch_norm
 from minicnn.graph import Node
 from minicnn.planning import Packs, Planner
 from minicnn.rules import Rule
@@ -389,6 +390,29 @@ class Network(Structure):
         for (name, shape), x in zip(self.inputs.items(), inputs, strict=True):
             self.check_input(name, shape, x)
         return dict(zip(self.inputs, inputs, strict=True))
+
+    # Simpler forms
+
+    def drop_softmax(self) -> Network:
+        """The network up to its class scores; the same where no softmax ends it."""
+        return drop_softmax(self).frozen_like(self)
+
+    def fold_bn(self) -> Network:
+        """Each batch norm folded into the layer before it, where nothing else reads that layer.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> net = minicnn.load(minicnn.data.bundled_model())
+        >>> len(net.fold_bn().nodes) == len(net.nodes)         # it has none left to fold
+        True
+        """
+        return fold_batch_norm(self).frozen_like(self)
+
+    def frozen_like(self, other: Network) -> Network:
+        """Freeze new arrays if those of the network that it was made from are frozen."""
+        writable = any(array.flags.writeable for array in other.arrays.values())
+        return self if writable else self.freeze()
 
     # Parameters
 

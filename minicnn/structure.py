@@ -318,6 +318,12 @@ class Structure:
         types = self.infer_types()
         return [name for name in [*self.inputs, *self.layers] if types[name] != self.dtype]
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one run on inputs of the usual size."""
+        shapes = {**self.infer_shapes(), **{n: array.shape for n, array in self.arrays.items()}}
+        return sum(node.block.flops(*(shapes[o] for o in node.operands)) for node in self.nodes)
+
     # Checks
 
     def shape_of(self, node: Node, shapes: Sequence[Shape]) -> Shape:

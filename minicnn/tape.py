@@ -19,7 +19,7 @@ import numpy as np
 from minicnn import rules as rulebook
 from minicnn.blocks import OUTPUT, Kept, Packed, Shape
 from minicnn.calls import Call, reaches
-from minicnn.errors import InputError, RuleError
+from minicnn.errors import InputError, NotDifferentiableError, RuleError
 from minicnn.graph import listed
 from minicnn.joint import Joint, batched
 from minicnn.reversal import Drawing
@@ -429,7 +429,7 @@ class Tape:
     def _targets(self, wrt: str | Sequence[str] | None, tops: Sequence[str]) -> list[str]:
         """Where signals are asked for; of "parameters" those that influence the tops."""
         if wrt is None:
-            return list(self.network.inputs)
+            return [name for name in self.network.inputs if name not in self.network.types]
         if wrt == "parameters":
             ends = [self.network.value_name(name) for name in tops]
             below = {operand for node in self.network.needed(ends) for operand in node.operands}
@@ -445,7 +445,27 @@ class Tape:
             if call.output in needed and call.output in active:
                 path.append(call)
                 needed.update(str(operand) for operand in call.operands)
+        if not path and not needed & set(targets):
+            self._say_what_is_blind(tops, targets)
         return path[::-1]
+
+    def _say_what_is_blind(self, tops: Sequence[str], targets: Sequence[str]) -> None:
+        """Name the blocks through which a signal would have to go, and cannot."""
+        below, needed, blind = set(targets), set(tops), []
+        for call in self.calls:
+            if below & set(call.operands):
+                below.add(str(call.output))
+        for call in reversed(self.calls):
+            if call.output in needed and call.output in below:
+                seeing = [o for i, o in enumerate(call.operands) if i not in call.block.blind]
+                needed.update(str(operand) for operand in seeing)
+                if any(call.operands[i] in below for i in call.block.blind):
+                    blind.append(f"{call.block.kind} at {call.name}")
+        if blind:
+            raise NotDifferentiableError(
+                f"{', '.join(tops)} depends on {', '.join(targets)} only through "
+                f"{', '.join(blind)}, which jumps and has no gradient. Ask at a value before it."
+            )
 
     def _check_kept(self, path: Sequence[Call], rule: Rule) -> None:
         for call in path:

@@ -400,9 +400,9 @@ def test_compare_runs_forward_once(folder, monkeypatch):
     assert len(runs) == 1
 
 
-def test_summary_lists_the_layers(folder):
+def test_show_lists_the_layers(folder):
     for name in minicnn.load("plain.onnx").layers:
-        assert name in typed("summary", "plain.onnx")
+        assert name in typed("show", "plain.onnx")
 
 
 def test_bundled_names_give_way_to_files_of_the_same_name(folder):

@@ -29,6 +29,7 @@ __all__ = [
     "Photo",
     "Threads",
     "app",
+    "model_path",
     "open_model",
     "open_photo",
     "program",
@@ -89,6 +90,11 @@ def common(
     """Open convolutional networks up."""
 
 
+def model_path(model: str) -> Path:
+    """The file of a model given as a path or by a name."""
+    return Path(bundled_path(model))
+
+
 def open_model(model: str, preprocess: str | None = None) -> Network:
     """The network of a file or of a bundled name."""
     return load(bundled_path(model), preprocess=preprocess)
@@ -134,4 +140,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import bench, compare, demo, plan, summary, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import bench, check, compare, demo, plan, show, trace  # noqa: E402, F401  (commands enter themselves)

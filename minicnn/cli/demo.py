@@ -20,7 +20,7 @@ DEEP_LAYER = "pool2"
 NEXT = """{minicnn} compare mnist digit_2 --rules all
 {minicnn} compare mnist digit_8 --layer relu2
 {minicnn} trace mnist digit_4
-{minicnn} summary mnist
+{minicnn} show mnist
 {minicnn} compare YOUR_MODEL.onnx YOUR_PHOTO.jpg"""
 
 

@@ -6,8 +6,9 @@ each block into operators by one small function a block (`writers`); `writer` ad
 of your own.
 """
 
+from minicnn.onnx.check import FileReport, check
 from minicnn.onnx.load import load
 from minicnn.onnx.save import save
 from minicnn.onnx.writers.registry import writer
 
-__all__ = ["load", "save", "writer"]
+__all__ = ["FileReport", "check", "load", "save", "writer"]

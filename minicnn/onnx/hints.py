@@ -8,6 +8,7 @@ signs: the metadata of Windows' tools, the first operators of the graph, who wro
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -29,6 +30,13 @@ FAMILIES = {  # how the names of producers begin, and what their model collectio
     "caffe2": ("caffe", "Caffe's networks took BGR in 0..255 minus a mean"),
     "tf2onnx": ("raw", "TensorFlow's networks differ: many take RGB in 0..1 or in -1..1"),
     "onnx-caffe2": ("caffe", "Caffe's networks took BGR in 0..255 minus a mean"),
+}
+
+
+NAMES = {  # of values, and whose they are
+    r"\w+\d*_\w+\d+_(fwd|relu|output|plus)\d*": "mxnet",
+    r"gpu_0/\w+": "caffe2",
+    r"/?(\w+/)*(Conv|Relu|Gemm)(_\d+)?_output_0|\w*conv2d(_\d+)?": "pytorch",
 }
 
 
@@ -55,9 +63,11 @@ def image_layout(shape: FreeShape) -> str:
     """How an input holds images: "NCHW", "NHWC", or "" if it does not look like images."""
     if len(shape) != 4:
         return ""
-    if shape[1] in (1, 3):
-        return "NCHW"
-    return "NHWC" if shape[3] in (1, 3) else ""
+    for layout in ("NCHW", "NHWC"):
+        sides = _sides(shape, layout)
+        if shape[layout.index("C")] in (1, 3) and all(n is None or n > 3 for n in sides):
+            return layout
+    return ""
 
 
 def chosen_preprocess(
@@ -121,7 +131,21 @@ def preprocess_hints(network: Network) -> list[Hint]:
     metadata = network.metadata
     if "minicnn.preprocess" in metadata:
         return [Hint("stated", f"minicnn.preprocess = {metadata['minicnn.preprocess']}")]
-    return [*_of_metadata(metadata), *_of_graph(network), *_of_producer(metadata)]
+    if not image_layout(next(iter(network.inputs.values()), ())):
+        return [Hint("none", "the input is not an image")]
+    return [
+        *_of_metadata(metadata), *_of_graph(network), *_of_producer(metadata), *_of_names(network)
+    ]  # fmt: skip
+
+
+def _of_names(network: Network) -> list[Hint]:
+    """How values are named: each framework has its way."""
+    for pattern, family in NAMES.items():
+        found = next((n for n in network.layers if re.fullmatch(pattern, n)), None)
+        if found is not None:
+            points_to, why = FAMILIES[family]
+            return [Hint(points_to, f"names like {found} are {family}'s; {why}")]
+    return []
 
 
 def _of_metadata(metadata: Mapping[str, str]) -> list[Hint]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from warnings import warn
 
 import onnx
@@ -56,22 +57,27 @@ def save(network: Structure, path: str | os.PathLike[str], check: bool = True) -
     --------
     >>> import minicnn, tempfile, pathlib
     >>> net = minicnn.load(minicnn.data.bundled_model())
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> minicnn.onnx.save(net.reverse(rule="salinet", at="conv1"), folder / "reversed.onnx")
+    >>> x = minicnn.data.photo(minicnn.data.bundled_digits()[0], net.preprocess)
+    >>> reversed_net = net.record(x).reverse(rule="desalinet", at=net.logits)
+    >>> minicnn.onnx.save(reversed_net, pathlib.Path(tempfile.mkdtemp()) / "desalinet.onnx")
     """
     path = check_writable(path)
-    model = to_model(network)
-    content = model.SerializeToString()
-    if check:
-        try:
-            onnx.checker.check_model(content, full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise OutputError(
-                f"Cannot write {path}: ONNX's checker refuses the file ({error}). If every block "
-                f"is minicnn's own, please report this."
-            ) from error
+    content = to_model(network).SerializeToString()
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+        del content  # the checker reads the file
+        if check:
+            _check(temporary, path)
+
+
+def _check(temporary: Path, path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(temporary), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise OutputError(
+            f"Cannot write {path}: ONNX's checker refuses the file ({error}). If every block is "
+            f"minicnn's own, please report this."
+        ) from error
 
 
 def to_model(network: Structure) -> onnx.ModelProto:
@@ -90,8 +96,8 @@ def to_model(network: Structure) -> onnx.ModelProto:
     size = sum(array.nbytes for array in arrays.values())
     if size > LARGEST:
         raise OutputError(
-            f"{network.name} holds {size:,} bytes; an ONNX file holds 2 GB at most. Cut the network "
-            f"(net.cut) and save the pieces."
+            f"{network.name} holds {size:,} bytes; an ONNX file holds 2 GB at most. Cut the "
+            f"network (net.cut) and save the pieces."
         )
     lengths = _Lengths()
     inputs = [lengths.described(writing.values[name]) for name in network.inputs]

@@ -32,6 +32,11 @@ def padded(
     return call.node("Pad", x, (0, 0, *begins, 0, 0, *ends), value)
 
 
+def _cropped(call: Any, x: Any, begins: Sequence[int], ends: Sequence[int]) -> Any:
+    """A value cut by the negative pads; the others are for the convolution itself."""
+    return padded(call, x, [min(n, 0) for n in begins], [min(n, 0) for n in ends])
+
+
 def explicit_ends(window: Window, size: Sequence[int]) -> tuple[int, ...]:
     """End pads with which the windows fit exactly: nothing is left over, nothing rounded up."""
     out = window.output_size(tuple(size))
@@ -49,10 +54,9 @@ def conv(call: Any) -> Any:
     ends = window.ends
     if window.ceil_mode:
         ends = explicit_ends(window, call.fixed(0, slice(2, None)))
-    x = padded(call, call[0], *([min(n, 0) for n in pads] for pads in (window.begins, ends)))
     return call.node(
         "Conv",
-        x,
+        _cropped(call, call[0], window.begins, ends),
         *call.operands[1:],
         kernel_shape=window.kernel,
         strides=window.stride,
@@ -105,7 +109,7 @@ def conv_filter(call: Any) -> Any:
     p, x = call.fixed(0), call.fixed(1)
     spatial = tuple(range(2, len(x)))
     begins, ends = window.begins, explicit_ends(window, x[2:])
-    images = padded(call, call[1], *([min(n, 0) for n in pads] for pads in (begins, ends)))
+    images = _cropped(call, call[1], begins, ends)
     if groups > 1:
         size = tuple(n + min(b, 0) + min(e, 0) for n, b, e in zip(x[2:], begins, ends, strict=True))
         grouped = call.node("Reshape", images, (x[0], groups, x[1] // groups, *size))

@@ -13,7 +13,8 @@ import numpy as np
 from minicnn import blocks as B
 from minicnn.onnx.writers.registry import writer
 
-_ALIKE = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+_OF_ANY_LENGTH = ("half_pixel", "asymmetric")
+_OF_WHOLE_LENGTH = ("align_corners", "pytorch_half_pixel")  # runtimes differ where it is rounded
 
 
 @writer(B.Resize)
@@ -22,24 +23,22 @@ def resize(call: Any) -> Any:
     block, x = call.block, call[0]
     axis = block.axis % x.rank
     size = x.shape[axis]
-    plain = block.coordinates in _ALIKE and not (block.antialias or block.exclude_outside)
+    plain = not (block.antialias or block.exclude_outside)
+    whole = block.factor is None or (size is not None and (block.factor * size) % 1 == 0)
+    known = _OF_ANY_LENGTH + (_OF_WHOLE_LENGTH if whole else ())
     images = block.mode == "nearest" or (x.rank == 4 and axis > 1)
     same = block.ratio is None or (size is not None and block.ratio == block.out / size)
     exact = block.factor is None or float(np.float32(block.factor)) == block.factor
-    if not (plain and images and same and exact):
-        return call.write(block.taken_at(call.fixed()[axis]), x)
-    factors = sizes = None
-    if block.factor is not None:
-        factors = np.ones(x.rank, np.float32)
-        factors[axis] = block.factor
-    else:
-        sizes = tuple(block.out if i == axis else n for i, n in enumerate(call.fixed()))
+    if not (plain and images and same and exact and block.coordinates in known):
+        return call.write(block.taken_at(call.fixed(0, slice(axis, axis + 1))[0]), x)
+    by_factor = block.factor is not None
     return call.node(
         "Resize",
         x,
         None,
-        None if factors is None else call.array(factors),
-        sizes,
+        call.array(np.array([block.factor], np.float32)) if by_factor else None,
+        None if by_factor else (block.out,),
+        axes=(axis,),
         mode=block.mode,
         coordinate_transformation_mode=block.coordinates,
         nearest_mode=block.nearest if block.mode == "nearest" else None,
