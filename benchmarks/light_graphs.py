@@ -12,11 +12,12 @@ class scores: after a softmax of large scores nothing else could be seen.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
 import onnx.backend.test
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 __all__ = ["GRAPHS", "image", "light_graph", "reseeded"]
 
@@ -63,15 +64,15 @@ def reseeded(name: str, folder: Path, seed: int = 0) -> Path:
     model = light_graph(name)
     graph, rng = model.graph, np.random.default_rng(seed)
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    kept, weights = [], []
     loudness = scale(model)
-    for node in graph.node:
-        if node.op_type == "ConstantOfShape":
-            shape = tuple(int(n) for n in shapes[node.input[0]])
-            array = _weight(_role(graph.node, node.output[0]), shape, loudness, rng)
-            weights.append(numpy_helper.from_array(array, node.output[0]))
-        else:
-            kept.append(node)
+    kept = [node for node in graph.node if node.op_type != "ConstantOfShape"]
+    weights = []
+    with (folder / f"{name}.data").open("wb") as data:
+        for node in graph.node:
+            if node.op_type == "ConstantOfShape":
+                shape = tuple(int(n) for n in shapes[node.input[0]])
+                array = _weight(_role(graph.node, node.output[0]), shape, loudness, rng)
+                weights.append(_stored(node.output[0], array, data))
     if kept[-1].op_type == "Softmax":
         graph.output[0].name = kept.pop().input[0]
         graph.output[0].type.tensor_type.ClearField("shape")
@@ -80,8 +81,19 @@ def reseeded(name: str, folder: Path, seed: int = 0) -> Path:
     graph.initializer.extend(weights)
     _drop_unused(model)
     path = folder / f"{name}.onnx"
-    onnx.save(model, path, save_as_external_data=True, location=f"{name}.data")
+    path.write_bytes(model.SerializeToString())
     return path
+
+
+def _stored(name: str, array: np.ndarray, data: BinaryIO) -> TensorProto:
+    """A weight whose numbers are written to the data file."""
+    tensor = TensorProto(name=name, dims=array.shape, data_type=TensorProto.FLOAT)
+    tensor.data_location = TensorProto.EXTERNAL
+    facts = {"location": Path(data.name).name, "offset": data.tell(), "length": array.nbytes}
+    for key, value in facts.items():
+        tensor.external_data.add(key=key, value=str(value))
+    data.write(array.data)
+    return tensor
 
 
 def _role(nodes: list[NodeProto], name: str) -> str:

@@ -25,8 +25,19 @@ __all__ = [
 ]
 
 
+LONGEST = 3000  # characters of a message
+
+
 class MiniCNNError(Exception):
     """Base of every error that minicnn raises on purpose."""
+
+    def __str__(self) -> str:
+        """The message, safe to print whatever names a file put into it."""
+        text = super().__str__()
+        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        return (
+            text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+        )
 
 
 class ModelFileError(MiniCNNError):

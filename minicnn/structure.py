@@ -292,7 +292,7 @@ class Structure:
         side = (how.size or 224) if how else 224
         sides = (how.crop_size if how else None) or (side, side)
         free = [1, 3, *sides, *[224] * 8]
-        return tuple(n if n else free[i] for i, n in enumerate(self.inputs[name]))
+        return tuple(free[i] if n is None else n for i, n in enumerate(self.inputs[name]))
 
     def infer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         """Shape of every value for given input shapes, without running anything."""

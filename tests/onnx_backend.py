@@ -13,7 +13,7 @@ from onnx.backend.base import Backend, BackendRep
 
 import minicnn
 from minicnn.errors import ModelFileError
-from minicnn.onnx.lower import NeedsConstantError
+from minicnn.onnx.node import NeedsConstantError
 
 HALVES = ("float16", "bfloat16")
 

@@ -29,7 +29,7 @@ ReduceMin ReduceL2 Where Tile Equal Greater GreaterOrEqual Less LessOrEqual Upsa
 SpaceToDepth ArgMax LpPool CastLike GatherND
 
 DequantizeLinear QuantizeLinear MaxUnpool GridSample TopK If Einsum
-""".split()
+""".split()  # noqa: SIM905
 
 EXCLUDED = {
     # types that have no meaning in this engine

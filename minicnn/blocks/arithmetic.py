@@ -29,6 +29,7 @@ class SumTo(Block):
     """Sum over the axes that broadcasting `target` to the input's shape would repeat."""
 
     target: Shape
+    kinds = "iuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         lead = x.ndim - len(self.target)
@@ -51,6 +52,7 @@ class BroadcastTo(Block):
     """Repeat the input along new axes and axes of length 1 until it has shape `target`."""
 
     target: Shape
+    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return np.broadcast_to(x, self.target), None
@@ -83,6 +85,8 @@ class _Binary(Block):
 class Add(_Binary):
     """y = a + b; also what gathers the signals of a value that several blocks read."""
 
+    kinds = "iuf"
+
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         return kernels.added(a, b), None
 
@@ -94,6 +98,8 @@ class Add(_Binary):
 class Subtract(_Binary):
     """y = a - b."""
 
+    kinds = "iuf"
+
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         return a - b, None
 
@@ -104,6 +110,8 @@ class Subtract(_Binary):
 @dataclass(frozen=True)
 class Multiply(_Binary):
     """y = a b."""
+
+    kinds = "iuf"
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         return a * b, None
@@ -136,6 +144,7 @@ class Scale(Block):
     """y = factor x, a constant factor; its own transpose."""
 
     factor: float
+    kinds = "if"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x * x.dtype.type(self.factor), None

@@ -139,6 +139,9 @@ class Block:
     blind : tuple of int
         Operands that get no signal and may hold integers or truth values: conditions, indices,
         whatever the output only jumps with.
+    kinds : str
+        What the other operands may hold, as NumPy's letters: floats, and for some blocks also
+        whole numbers ("i", "u") and truth values ("b").
     statistic : str
         What the kept bits are called: "mask", "switches", "coins", or nothing.
     """
@@ -147,6 +150,7 @@ class Block:
     buffers: ClassVar[tuple[int, ...]] = ()
     nonlinear: ClassVar[bool] = False
     blind: ClassVar[tuple[int, ...]] = ()
+    kinds: ClassVar[str] = "f"
     statistic: ClassVar[str] = ""
 
     def forward(self, *operands: Any) -> tuple[np.ndarray, Packed | None]:
@@ -273,6 +277,8 @@ def axis_of(block: Block, axis: int, rank: int) -> int:
 @dataclasses.dataclass(frozen=True)
 class Identity(Block):
     """y = x. Its own transpose; DeConvNet's stand-in for LRN."""
+
+    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x, None

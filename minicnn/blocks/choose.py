@@ -32,6 +32,7 @@ class Where(Block):
 
     operand_names = ("condition", "a", "b")
     blind = (0,)
+    kinds = "biuf"
 
     def forward(
         self, condition: np.ndarray, a: np.ndarray, b: np.ndarray
@@ -119,6 +120,7 @@ class _Extreme(Block):
     operand_names = ("a", "b")
     nonlinear = True
     statistic = "mask"
+    kinds = "iuf"
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         won = kept.bits_of(self)

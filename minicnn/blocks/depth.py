@@ -29,6 +29,7 @@ class DepthToSpace(Block):
 
     block: int
     depth_first: bool = True
+    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         n, c, h, w = x.shape
@@ -60,6 +61,7 @@ class SpaceToDepth(Block):
 
     block: int
     depth_first: bool = True
+    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         n, c, h, w = x.shape

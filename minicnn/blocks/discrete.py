@@ -42,6 +42,7 @@ class Cast(Block):
     """
 
     to: str
+    kinds = "biuf"
 
     def __post_init__(self) -> None:
         try:

@@ -32,6 +32,7 @@ class Einsum(Block):
     """y = the sum of products that the equation writes down."""
 
     equation: str
+    kinds = "iuf"
 
     def __post_init__(self) -> None:
         terms, arrow, output = self._parts()

@@ -32,6 +32,7 @@ class _Extreme(_Reduction):
     """One value of many; what comes back is shared by all that have it."""
 
     nonlinear = True
+    kinds = "biuf"
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         def pull(p: Any) -> Any:
@@ -115,6 +116,7 @@ class Product(_Reduction):
     axes: tuple[int, ...] | None = None
     keepdims: bool = False
     nonlinear = True
+    kinds = "iuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         axes = self.over(x.shape)
@@ -178,6 +180,7 @@ class CumSum(Block):
     axis: int
     exclusive: bool = False
     reverse: bool = False
+    kinds = "iuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         ahead = np.flip(x, self.axis) if self.reverse else x

@@ -92,7 +92,7 @@ class _Grid(Block):
             result.append((np.clip(index, 0, n - 1), weight * inside, slope * inside))
         return result
 
-    def _taps(self, grid: np.ndarray, size: Shape, along: int | None = None) -> Iterator[Any]:
+    def taps(self, grid: np.ndarray, size: Shape, along: int | None = None) -> Iterator[Any]:
         """Flat pixels (N, places) and weights; or the weights' slopes along a column of grid."""
         flat = grid.reshape(len(grid), -1, len(size))
         axes = []
@@ -115,7 +115,7 @@ class _Grid(Block):
     def _sampled(self, x: np.ndarray, grid: np.ndarray, along: int | None = None) -> np.ndarray:
         pixels = x.reshape(*x.shape[:2], -1)
         y = np.zeros((*x.shape[:2], prod(grid.shape[1:-1])), x.dtype)
-        for index, weight in self._taps(grid, x.shape[2:], along):
+        for index, weight in self.taps(grid, x.shape[2:], along):
             weight = weight.astype(x.dtype)
             for n in range(len(x)):
                 y[n] += np.take(pixels[n], index[n], axis=1) * weight[n]
@@ -183,7 +183,7 @@ class GridPut(_Grid):
     def forward(self, p: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, None]:
         x = np.zeros((*p.shape[:2], prod(self.size)), p.dtype)
         flat = p.reshape(*p.shape[:2], -1)
-        for index, weight in self._taps(grid, self.size):
+        for index, weight in self.taps(grid, self.size):
             weight = weight.astype(p.dtype)
             for n in range(len(p)):
                 x[n] += kernels.put_add(flat[n] * weight[n], index[n], 1, x.shape[2])

@@ -61,6 +61,7 @@ class TakeElements(Block):
     axis: int = 0
     operand_names = ("input", "indices")
     blind = (1,)
+    kinds = "biuf"
 
     def forward(self, x: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, None]:
         places = _flat(self, indices, self.axis, x.shape)
@@ -99,6 +100,7 @@ class PutElements(Block):
     adds: bool = True
     operand_names = ("signal", "indices")
     blind = (1,)
+    kinds = "iuf"
 
     def forward(self, p: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, None]:
         places = _flat(self, indices, self.axis, self.target)

@@ -29,6 +29,7 @@ class MatMul(Block):
     """y = a b, the product of matrices or of stacks of matrices."""
 
     operand_names = ("a", "b")
+    kinds = "iuf"
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         return kernels.matmul(a, b), None

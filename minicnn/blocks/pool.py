@@ -65,6 +65,7 @@ class MaxPool(Block):
 
     window: Window | None
     statistic = "switches"
+    kinds = "iuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         return kernels.max_pool(x, self.over(x.shape))

@@ -60,6 +60,7 @@ class Sum(_Reduction):
 
     axes: tuple[int, ...] | None = None
     keepdims: bool = False
+    kinds = "iuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         axes = self.over(x.shape)

@@ -47,6 +47,7 @@ class Resize(Block):
     antialias: bool = False
     roi: tuple[float, float] = (0.0, 1.0)
     ratio: float | None = None
+    kinds = "iuf"
 
     def __post_init__(self) -> None:
         if (self.factor is None) == (self.out is None):

@@ -41,6 +41,8 @@ __all__ = [
 class _Free(Block):
     """Moving values costs no arithmetic."""
 
+    kinds = "biuf"
+
     def flops(self, *shapes: Shape) -> int:
         return 0
 

@@ -163,6 +163,8 @@ class Cos(_FromInput):
 class Abs(_FromInput):
     """y = |x|; at 0 nothing passes back."""
 
+    kinds = "iuf"
+
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return np.abs(x), None
 

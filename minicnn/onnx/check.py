@@ -168,7 +168,7 @@ def check(path: str | os.PathLike[str]) -> FileReport:
 
 
 def _with(report: FileReport, **found: object) -> FileReport:
-    return FileReport(**{**vars(report), **found})  # type: ignore[arg-type]
+    return FileReport(**{**vars(report), **found})
 
 
 def _stand_ins(opened: OpenedModel, dtype: np.dtype) -> dict[str, np.ndarray]:

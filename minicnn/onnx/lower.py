@@ -8,8 +8,10 @@ otherwise.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -21,49 +23,16 @@ from minicnn.errors import MiniCNNError, ModelFileError, UnsupportedOperatorErro
 from minicnn.graph import Node
 from minicnn.limits import check_bytes
 from minicnn.onnx import operators, registry  # noqa: F401  (operators fill the registry)
-from minicnn.onnx.files import arrays_of, sorted_nodes, tensor_to_array
+from minicnn.onnx.files import arrays_of, sorted_nodes
 from minicnn.onnx.modules import module_path
+from minicnn.onnx.node import Constant, NeedsConstantError, OnnxNode, Value
 
-__all__ = ["Constant", "Lowering", "NeedsConstantError", "OnnxNode", "Value"]
+__all__ = ["Lowering"]
 
 _SAME_NUMBERS = (Reshape, Transpose, Flatten, Squeeze, Unsqueeze, Identity)
+MOST_AXES = 32
 DEEPEST = 32  # branches within branches
 MOST_WORK = 10**10  # floating-point operations of one operator on constants, seconds of work
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """A value known without input; `name` is the initialiser it comes from, where it is one."""
-
-    array: np.ndarray
-    name: str
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the array."""
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the array."""
-        return self.array.dtype
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of the network to be."""
-
-    name: str
-    shape: Shape
-    dtype: np.dtype
-
-
-class NeedsConstantError(UnsupportedOperatorError):
-    """Something must be known when loading, and depends on these inputs of the file."""
-
-    def __init__(self, message: str, inputs: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.inputs = tuple(inputs)
 
 
 class Lowering:
@@ -138,7 +107,9 @@ class Lowering:
                 ) from None
             except MiniCNNError as error:
                 raise type(error)(f"{self.where}, at {node}: {error}") from None
-            except (ArithmeticError, LookupError, ValueError, TypeError) as error:
+            except MemoryError:
+                raise
+            except Exception as error:  # whatever odd inputs and attributes made of it
                 raise ModelFileError(
                     f"{self.where}, at {node}: the node is malformed. It has {len(proto.input)} "
                     f"input(s) and the attributes {[a.name for a in proto.attribute]}; reading it "
@@ -199,6 +170,7 @@ class Lowering:
 
     def add(self, block: Block, operands: Sequence[Constant | Value], name: str) -> Any:
         """Apply a block: compute on constants, else add a node."""
+        _check_operands(block, operands)
         if all(isinstance(operand, Constant) for operand in operands):
             shapes = [operand.shape for operand in operands]
             self.check_budget(block.shape(*shapes), block.dtype(*(o.dtype for o in operands)))
@@ -214,6 +186,7 @@ class Lowering:
                 self._made_bytes += array.nbytes
             return Constant(np.asarray(array), name)
         shape = block.shape(*(operand.shape for operand in operands))
+        _check_rank(shape)
         dtype = block.dtype(*(operand.dtype for operand in operands))
         check_bytes(prod(shape) * dtype.itemsize, f"a value of shape {shape}")
         names = tuple(
@@ -225,6 +198,7 @@ class Lowering:
 
     def check_budget(self, shape: Sequence[int], dtype: Any = np.float64) -> None:
         """Refuse a constant of absurd size before it is made; all of them count together."""
+        _check_rank(shape)
         size = prod(int(n) for n in shape) * np.dtype(dtype).itemsize
         check_bytes(self._made_bytes + size, f"a constant of shape {tuple(map(int, shape))}")
 
@@ -250,111 +224,25 @@ class Lowering:
         return name
 
 
-class OnnxNode:
-    """A node as its converter sees it: inputs, attributes, and `add`."""
+def _check_operands(block: Block, operands: Sequence[Constant | Value]) -> None:
+    """Refuse too few operands, and types that the block does not compute on."""
+    least = _operands_needed(type(block))
+    if len(operands) < least:
+        raise ModelFileError(f"it has {len(operands)} input(s) and needs {least}")
+    for i, operand in enumerate(operands):
+        if i not in block.blind and operand.dtype.kind not in block.kinds:
+            raise UnsupportedOperatorError(
+                f"minicnn's {block.kind} does not compute on {operand.dtype}"
+            )
 
-    def __init__(self, lowering: Lowering, proto: onnx.NodeProto) -> None:
-        self.lowering, self.proto = lowering, proto
-        self.inputs = [lowering.values[name] if name else None for name in proto.input]
-        self._attributes = {a.name: a for a in proto.attribute}
-        self._made: set[str] = set()  # names of the nodes that this one became so far
 
-    def __str__(self) -> str:
-        return f"node {self.proto.name or self.proto.output[0]} ({self.proto.op_type})"
+@cache
+def _operands_needed(kind: Any) -> int:
+    """How many operands a block cannot do without."""
+    parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
+    return sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in parameters)
 
-    def has(self, index: int) -> bool:
-        """Whether an optional input is given."""
-        return index < len(self.inputs) and self.inputs[index] is not None
 
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, lists as tuples, text decoded."""
-        if name not in self._attributes:
-            return default
-        value = onnx.helper.get_attribute_value(self._attributes[name])
-        if isinstance(value, bytes):
-            return value.decode()
-        if isinstance(value, onnx.TensorProto):
-            return tensor_to_array(value, self.lowering.where)
-        return (
-            tuple(value) if isinstance(value, (list, tuple)) or hasattr(value, "extend") else value
-        )
-
-    def constant(self, index: int, what: str, default: Any = None) -> Any:
-        """An input that must be known without running the network, or the default if absent."""
-        if not self.has(index):
-            return default
-        value = self.inputs[index]
-        if isinstance(value, Constant):
-            return value.array
-        assert value is not None  # `has` saw it
-        inputs = self.lowering.roots(value.name)
-        raise NeedsConstantError(
-            f"its {what} depends on the network's input {', '.join(inputs)}; minicnn needs it to "
-            f"be constant. Export with fixed shapes, or give that input when loading: "
-            f"load(file, constants={{{', '.join(f'{name!r}: ...' for name in inputs)}}}).",
-            inputs,
-        )
-
-    def shape(self, index: int = 0) -> Shape:
-        """Shape of an input."""
-        return self.inputs[index].shape  # type: ignore[union-attr]
-
-    def dtype(self, index: int = 0) -> np.dtype:
-        """Type of an input."""
-        return self.inputs[index].dtype  # type: ignore[union-attr]
-
-    def is_constant(self, index: int = 0) -> bool:
-        """Whether an input is known without running the network."""
-        return isinstance(self.inputs[index], Constant)
-
-    def make(self, array: Any, name: str = "") -> Constant:
-        """A constant of one's own; floats take the network's precision."""
-        array = np.asarray(array)
-        if array.dtype.kind == "f":
-            array = array.astype(self.lowering.dtype, copy=False)
-        name = name or self.lowering.step_name(self.proto.output[0], "constant")
-        return Constant(array, name)
-
-    def integers(self, numbers: Any, dtype: Any = np.int64) -> Constant:
-        """Whole numbers as a constant of one's own."""
-        return self.make(np.asarray(numbers, dtype))
-
-    def graph(self, name: str) -> onnx.GraphProto:
-        """An attribute that is a graph."""
-        found = self._attributes.get(name)
-        if found is None or not found.HasField("g"):
-            raise ModelFileError(f"it has no graph {name}")
-        return found.g
-
-    def add(self, block: Block, *operands: Constant | Value | int | None) -> Any:
-        """Apply a block to inputs (by index) and values; without any, to the first input."""
-        chosen = [
-            self.inputs[operand] if isinstance(operand, int) else operand
-            for operand in (operands or (0,))
-        ]
-        name = self.lowering.step_name(self.proto.output[0], block.kind)
-        self._made.add(name)
-        return self.lowering.add(block, [o for o in chosen if o is not None], name)
-
-    def finished(self, result: Constant | Value, name: str) -> Constant | Value:
-        """Give the block that makes a result the name that the result has in the file."""
-        if isinstance(result, Constant):
-            return Constant(result.array, name) if result.name in self._made else result
-        if result.name == name:
-            return result
-        nodes = self.lowering.nodes
-        if self.lowering._depth:  # a name within a branch may stand outside too
-            name = name if name not in self.lowering.taken else self.lowering.step_name(name, "in")
-            self.lowering.taken.add(name)
-        if nodes and nodes[-1].name == result.name and result.name in self._made:
-            last = nodes.pop()
-            block, operands = last.block, last.operands
-        else:
-            block, operands = Identity(), (result.name,)
-        label = self.proto.name if self.proto.name != name else ""
-        nodes.append(Node(name, block, operands, label))
-        return Value(name, result.shape, result.dtype)
-
-    def depends_on_size(self) -> None:
-        """Say that the result holds for this input size only."""
-        self.lowering.reads_shapes = True
+def _check_rank(shape: Sequence[int]) -> None:
+    if len(shape) > MOST_AXES:
+        raise ModelFileError(f"it asks for an array of {len(shape)} axes; {MOST_AXES} are read")

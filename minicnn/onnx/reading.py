@@ -5,6 +5,7 @@ The weights are given apart, so that a file can also be read without them (`chec
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -25,7 +26,8 @@ from minicnn.onnx.inputs import (
     given_shapes,
     input_type,
 )
-from minicnn.onnx.lower import Constant, Lowering, Value
+from minicnn.onnx.lower import Lowering
+from minicnn.onnx.node import Constant, Value
 from minicnn.onnx.ordering import sorted_nodes
 from minicnn.onnx.registry import NEWEST_OPSET, OLDEST_OPSET
 
@@ -94,7 +96,17 @@ def read(
         dtype=dtype,
         types={name: types[name] for name in inputs if types[name] != dtype},
         metadata=metadata,
+        constants=_kept_constants(metadata) & lowering.arrays.keys(),
     )
+
+
+def _kept_constants(metadata: Mapping[str, str]) -> frozenset[str]:
+    """The arrays that are no parameters, of a file that minicnn wrote."""
+    try:
+        names = json.loads(metadata.get("minicnn.constants", "[]"))
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def opset_of(model: onnx.ModelProto, where: str) -> int:

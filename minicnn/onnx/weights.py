@@ -234,5 +234,5 @@ def _fill(
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             if np.isnan(part).any():
                 raise ModelFileError(f"{name} holds NaN. The file is damaged, or training failed.")
-            if len(array) > 1:
-                raise ModelFileError(f"{name} holds infinity, or more than {array.dtype} holds.")
+            if part.dtype != stored and np.isfinite(raw[np.isinf(part)]).any():
+                raise ModelFileError(f"{name} holds numbers larger than {array.dtype} can.")

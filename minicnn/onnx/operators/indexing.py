@@ -58,6 +58,8 @@ def scatter_elements(node: Any) -> Any:
         return node.add(B.Add(), 0, moved)
     if reduction != "none":
         raise UnsupportedOperatorError(f"scattering by {reduction} is not read, only add and none")
+    if node.is_constant(0) and not node.inputs[0].array.any():
+        return moved  # onto zeros: what is not put stays 0
     indices = np.asarray(node.constant(1, "indices"))
     kept = np.ones(target, bool)
     np.put_along_axis(_corner(kept, indices.shape, axis), indices, False, axis)

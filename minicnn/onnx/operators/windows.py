@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.errors import UnsupportedOperatorError
+from minicnn.errors import ModelFileError, UnsupportedOperatorError
 from minicnn.kernels import Window
 
 __all__ = ["window"]
+
+MOST = 2**13  # pixels that any measure of a window may have
 
 
 def window(node: Any, kernel: tuple[int, ...]) -> Window:
@@ -31,4 +33,10 @@ def window(node: Any, kernel: tuple[int, ...]) -> Window:
     elif auto != "NOTSET":
         raise UnsupportedOperatorError(f"auto_pad={auto} does not exist")
     ceil_mode = bool(node.attribute("ceil_mode", 0))
+    largest = max((abs(int(n)) for n in (*kernel, *stride, *pads, *dilation)), default=0)
+    if largest > MOST or min((*kernel, *stride, *dilation), default=1) < 1:
+        raise ModelFileError(
+            f"a window of {tuple(kernel)} with strides {stride}, pads {pads} and dilations "
+            f"{dilation} makes no sense; all are whole numbers from 1 to {MOST}, pads from 0"
+        )
     return Window(tuple(kernel), tuple(stride), tuple(pads), tuple(dilation), ceil_mode)

@@ -32,7 +32,7 @@ def grid_put(call: Any) -> Any:
     x, shape = call.zeros((images, channels, prod(block.size))), (images, channels, -1)
     p = call.node("Reshape", call[0], shape)
     wide = (images, channels, prod(grid.shape[1:-1]))
-    for index, weight in block._taps(grid, block.size):
+    for index, weight in block.taps(grid, block.size):
         indices = call.node("Expand", index[:, None], wide)
         part = call.node("Mul", p, weight[:, None])
         x = call.node("ScatterElements", x, indices, part, axis=2, reduction="add")
