@@ -318,7 +318,8 @@ def test_all_unsupported_operators_are_listed_at_once_with_counts_and_places(tmp
     with pytest.raises(errors.UnsupportedOperatorError) as caught:
         minicnn.load(path)
     text = str(caught.value)
-    for part in ("3 operator(s)", "NonZero x4 (at e0, e1, e2, ...)", "Unique x1 (at top)", "Reluu x1"):
+    counts = ("NonZero x4 (at e0, e1, e2, ...)", "Unique x1 (at top)", "Reluu x1")
+    for part in ("3 operator(s)", *counts):
         assert part in text
     assert "did you mean Relu" in text
 

@@ -24,7 +24,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.blocks.reduce import Sum
-from minicnn.errors import ShapeError
+from minicnn.errors import InputError, ShapeError
 from minicnn.kernels import Window
 
 __all__ = ["Conv", "ConvFilter", "ConvTranspose"]
@@ -35,6 +35,10 @@ class _Convolution(Block):
 
     window: Window
     groups: int
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise InputError(f"{self.kind} needs 1 group or more; got {self.groups}.")
 
     def settings(self) -> str:
         w = self.window

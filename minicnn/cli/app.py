@@ -15,6 +15,7 @@ import typer
 from minicnn._version import __version__
 from minicnn.attribution import top_classes
 from minicnn.data.bundled import bundled_path
+from minicnn.data.catalogue import find
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
 from minicnn.kernels import set_threads
@@ -47,8 +48,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[str, typer.Argument(help="An ONNX file, or 'mnist' for the bundled network.")]
-Photo = Annotated[str, typer.Argument(help="An image file, or a bundled digit such as 'digit_7'.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="An ONNX file, 'mnist' for the bundled network, or a name that minicnn models lists."
+    ),
+]
+Photo = Annotated[
+    str,
+    typer.Argument(
+        help="An image file, a bundled digit such as 'digit_7', or the photo 'china' or 'flower'."
+    ),
+]
 PreprocessName = Annotated[
     str | None,
     typer.Option("--preprocess", help="imagenet, caffe or raw, where the file does not say."),
@@ -96,8 +107,17 @@ def model_path(model: str) -> Path:
 
 
 def open_model(model: str, preprocess: str | None = None) -> Network:
-    """The network of a file or of a bundled name."""
-    return load(bundled_path(model), preprocess=preprocess)
+    """The network of a file or of a name, with what the catalogue knows of it."""
+    found = find(model)
+    entry = found.entry
+    if entry is None:
+        return load(found.path, preprocess=preprocess)
+    network = load(found.path, preprocess=preprocess or entry.preprocess, labels=entry.labels)
+    if preprocess is not None:
+        return network
+    source = "assumed: probably that of its family" if entry.probably else "catalogue"
+    metadata = {**network.metadata, "minicnn.preprocess.source": source}
+    return network.derived(metadata=metadata).freeze()
 
 
 def program() -> str:
@@ -140,4 +160,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import bench, check, compare, demo, plan, show, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import bench, check, compare, demo, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)

@@ -1,4 +1,7 @@
-"""`minicnn demo`: the main job on what the package carries, without a network connection."""
+"""`minicnn demo`: the main job on what needs no network connection.
+
+By default the bundled network looks at a bundled digit; `--model` shows the same of any other.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,87 @@ import typer
 
 from minicnn import figures, seeds
 from minicnn.attribution import compare
-from minicnn.cli.app import app, program, show_top, shown_path
-from minicnn.data import bundled_digits, bundled_model, photo, picture
+from minicnn.blocks import MaxPool, ReLU
+from minicnn.cli.app import app, open_model, open_photo, program, show_top, shown_path
+from minicnn.errors import InputError
 from minicnn.files import check_writable
-from minicnn.onnx import load
+from minicnn.network import Network
 
 RULES = ("salinet", "deconvnet", "desalinet")
-DEEP_LAYER = "pool2"
+BUNDLED = "mnist"
 
-NEXT = """{minicnn} compare mnist digit_2 --rules all
+NEXT = {
+    True: """{minicnn} compare mnist digit_2 --rules all
 {minicnn} compare mnist digit_8 --layer relu2
 {minicnn} trace mnist digit_4
 {minicnn} show mnist
-{minicnn} compare YOUR_MODEL.onnx YOUR_PHOTO.jpg"""
+{minicnn} compare YOUR_MODEL.onnx YOUR_PHOTO.jpg""",
+    False: """{minicnn} compare {model} {photo} --rules all
+{minicnn} compare {model} {other} --layer {layer}
+{minicnn} trace {model} {photo}
+{minicnn} show {model}
+{minicnn} compare {model} YOUR_PHOTO.jpg""",
+}
 
 
 @app.command("demo")
 def command(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("minicnn-demo.png"),
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Another network: an ONNX file, or a name that minicnn models lists, such as "
+            "squeezenet1.1."
+        ),
+    ] = BUNDLED,
 ) -> None:
-    """Classify a bundled digit and show what three backward rules make of it."""
+    """Classify a bundled image and show what three backward rules make of it."""
     figures.check_format(out)
     check_writable(out)
-    network = load(bundled_model())
-    digit = next(path for path in bundled_digits() if path.stem == "digit_7")
-    tape = network.record(photo(digit, network.preprocess))
-    rows = [
-        compare(tape, seed, RULES) for seed in (seeds.logit(tape), seeds.max_unit(tape, DEEP_LAYER))
-    ]
+    network = open_model(model)
+    if network.preprocess is None:
+        raise InputError(f"{network.name} does not take photos, so there is no demo of it.")
+    grey = network.preprocess.channels == 1
+    image, other = ("digit_7", "digit_2") if grey else ("china", "flower")
+    layer = deep_layer(network)
+    x, seen = open_photo(image, network)
+    tape = network.record(x)
+    chosen = [seeds.logit(tape)] if network.classifies else []
+    rows = [compare(tape, seed, RULES) for seed in (*chosen, seeds.max_unit(tape, layer))]
+    units = "two units" if chosen else "one unit"
     figure = figures.comparison_figure(
-        picture(digit, network.preprocess),
-        rows,
-        f"{network.name}: one image, two units, three backward rules",
+        seen, rows, f"{network.name}: one image, {units}, three backward rules"
     )
     figures.save(figure, out)
-    print("The bundled network looks at a digit it has never seen:")
-    show_top(tape, 3)
-    print(f"\nOne forward pass, {len(RULES)} rules, 2 units. The picture is at")
+    bundled = model == BUNDLED
+    if bundled:
+        print("The bundled network looks at a digit it has never seen:")
+    else:
+        print(f"{network.name} looks at the image {image}, which is bundled:")
+    if chosen:
+        show_top(tape, 3)
+    print(f"\nOne forward pass, {len(RULES)} rules, {len(rows)} units. The picture is at")
     print(f"  {shown_path(out)}")
     print("\nWhat to type next:")
-    for line in NEXT.format(minicnn=program()).splitlines():
+    names = {"minicnn": program(), "model": model, "photo": image, "other": other, "layer": layer}
+    for line in NEXT[bundled].format(**names).splitlines():
         print(f"  {line}")
+
+
+def deep_layer(network: Network) -> str:
+    """The last max-pooling, where units see much of a photo; else the middle ReLU.
+
+    Raises
+    ------
+    InputError
+        If the network has neither.
+    """
+    pools = [node.name for node in network.nodes if isinstance(node.block, MaxPool)]
+    if pools:
+        return pools[-1]
+    relus = [node.name for node in network.nodes if isinstance(node.block, ReLU)]
+    if not relus:
+        raise InputError(
+            f"{network.name} has neither max-pooling nor ReLU, so rules have nothing to differ in."
+        )
+    return relus[len(relus) // 2]

@@ -20,7 +20,14 @@ def gather(node: Any) -> Any:
 
 @operator("GatherElements", since=11)
 def gather_elements(node: Any) -> Any:
-    return node.add(B.TakeElements(node.attribute("axis", 0)), 0, 1)
+    return node.add(B.TakeElements(node.attribute("axis", 0)), 0, _whole(node, 1))
+
+
+def _whole(node: Any, index: int) -> Any:
+    """Indices: an input of whole numbers."""
+    if node.dtype(index).kind not in "iu":
+        raise UnsupportedOperatorError(f"indices of type {node.dtype(index)} make no sense")
+    return node.inputs[index]
 
 
 def _rows(shape: tuple[int, ...], indices: np.ndarray) -> tuple[np.ndarray, int, tuple[int, ...]]:
@@ -53,7 +60,7 @@ def scatter_elements(node: Any) -> Any:
     axis, target = node.attribute("axis", 0), node.shape()
     reduction = node.attribute("reduction", "none")
     put = B.PutElements(axis, target, adds=reduction == "add")
-    moved = node.add(put, 2, 1)
+    moved = node.add(put, 2, _whole(node, 1))
     if reduction == "add":
         return node.add(B.Add(), 0, moved)
     if reduction != "none":

@@ -6,7 +6,7 @@ from typing import Any
 
 from minicnn import blocks as B
 from minicnn.kernels import Window
-from minicnn.onnx.operators.windows import window
+from minicnn.onnx.operators.windows import checked, window
 from minicnn.onnx.registry import operator
 
 
@@ -45,7 +45,7 @@ def _filling(node: Any, kernel: Any, extra: Any, wanted: Any) -> tuple[Window, t
         begins.append(small if upper else large)
         ends.append(large if upper else small)
         room.append(e + max(0, -total))
-    return Window(kernel, tuple(stride), (*begins, *ends), tuple(dilation)), tuple(room)
+    return checked(kernel, stride, (*begins, *ends), dilation), tuple(room)
 
 
 @operator("MatMul")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import blocks as B
+from minicnn.errors import UnsupportedOperatorError
 from minicnn.onnx.operators.windows import window
 from minicnn.onnx.registry import operator
 
@@ -31,6 +32,8 @@ def max_unpool(node: Any) -> Any:
     target = (*x[:2], *inner)
     node.depends_on_size()
     flat = node.add(B.Reshape((-1,)))
+    if node.dtype(1).kind not in "iu":
+        raise UnsupportedOperatorError(f"indices of type {node.dtype(1)} make no sense")
     places = node.add(B.Reshape((-1,)), 1)
     put = node.add(B.PutElements(0, (prod(target),), adds=False), flat, places)
     y = node.add(B.Reshape(target), put)

@@ -7,7 +7,7 @@ from typing import Any
 from minicnn.errors import ModelFileError, UnsupportedOperatorError
 from minicnn.kernels import Window
 
-__all__ = ["window"]
+__all__ = ["checked", "window"]
 
 MOST = 2**13  # pixels that any measure of a window may have
 
@@ -33,6 +33,11 @@ def window(node: Any, kernel: tuple[int, ...]) -> Window:
     elif auto != "NOTSET":
         raise UnsupportedOperatorError(f"auto_pad={auto} does not exist")
     ceil_mode = bool(node.attribute("ceil_mode", 0))
+    return checked(kernel, stride, pads, dilation, ceil_mode)
+
+
+def checked(kernel: Any, stride: Any, pads: Any, dilation: Any, ceil_mode: bool = False) -> Window:
+    """A window whose measures make sense."""
     largest = max((abs(int(n)) for n in (*kernel, *stride, *pads, *dilation)), default=0)
     if largest > MOST or min((*kernel, *stride, *dilation), default=1) < 1:
         raise ModelFileError(
