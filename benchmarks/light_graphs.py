@@ -19,7 +19,7 @@ import onnx
 import onnx.backend.test
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-__all__ = ["GRAPHS", "image", "light_graph", "reseeded"]
+__all__ = ["GRAPHS", "drop_unused", "image", "light_graph", "reseeded"]
 
 FOLDER = Path(onnx.backend.test.__file__).parent / "data" / "light"
 GRAPHS = sorted(path.stem for path in FOLDER.glob("light_*.onnx"))
@@ -79,7 +79,7 @@ def reseeded(name: str, folder: Path, seed: int = 0) -> Path:
     del graph.node[:]
     graph.node.extend(kept)
     graph.initializer.extend(weights)
-    _drop_unused(model)
+    drop_unused(model)
     path = folder / f"{name}.onnx"
     path.write_bytes(model.SerializeToString())
     return path
@@ -116,7 +116,7 @@ def _weight(role: str, shape: tuple[int, ...], loudness: float, rng: np.random.G
     return noise * np.float32(0.2 * loudness)
 
 
-def _drop_unused(model: ModelProto) -> None:
+def drop_unused(model: ModelProto) -> None:
     """Leave out initialisers that nothing reads, and inputs that are none."""
     graph = model.graph
     read = {name for node in graph.node for name in node.input}

@@ -180,19 +180,19 @@ def filters_turned(graph):
     node.input[1] = "turned"
 
 
-COMMON = [no_relu, no_last_relu, leaky_relu, average_for_max, shifted_pads, filters_turned]
+COMMON = [no_relu, average_for_max, shifted_pads]
 MORE = {
     "light_bvlc_alexnet": [pads_swapped_end_for_end, no_lrn, narrower_lrn, lrn_undivided, no_bias,
                            no_last_bias],
-    "light_densenet121": [max_for_average, global_max_for_average, reversed_concat, no_batch_norm,
-                          other_epsilon, statistics_swapped, no_scale],
+    "light_densenet121": [max_for_average, global_max_for_average, reversed_concat,
+                          statistics_swapped, no_scale],
     "light_inception_v1": [moved_pool_pads, max_for_average, no_lrn, reversed_concat],
     "light_inception_v2": [max_for_average, reversed_concat, no_batch_norm, pads_not_counted],
     "light_resnet50": [max_for_average, no_batch_norm, other_epsilon, no_shortcut],
-    "light_shufflenet": [max_for_average, no_shuffle, no_shortcut, reversed_concat],
-    "light_squeezenet": [global_max_for_average, reversed_concat, no_bias],
-    "light_vgg19": [no_bias],
-    "light_zfnet512": [no_lrn, lrn_undivided, moved_pool_pads],
+    "light_shufflenet": [no_last_relu, no_shuffle, no_shortcut, reversed_concat],
+    "light_squeezenet": [leaky_relu, filters_turned, global_max_for_average, reversed_concat],
+    "light_vgg19": [],
+    "light_zfnet512": [no_lrn, moved_pool_pads],
 }  # fmt: skip
 CHANGES = [
     pytest.param(name, change, id=f"{name}-{change.__name__}")
@@ -214,9 +214,14 @@ def judges(benchmark_module):
 
 
 @pytest.fixture(scope="module")
-def light(benchmark_module, judges, tmp_path_factory):
+def graphs(benchmark_module):
+    return benchmark_module("light_graphs")
+
+
+@pytest.fixture(scope="module")
+def light(graphs, tmp_path_factory):
     """File, input and scores of the graph last asked for; tests of one graph follow each other."""
-    graphs, kept = benchmark_module("light_graphs"), {}
+    kept = {}
 
     def get(name):
         if name not in kept:
@@ -233,8 +238,8 @@ def light(benchmark_module, judges, tmp_path_factory):
         path.with_suffix(".data").unlink()
 
 
-def test_all_graphs_are_tried(benchmark_module):
-    assert benchmark_module("light_graphs").GRAPHS == GRAPHS
+def test_all_graphs_are_tried(graphs):
+    assert graphs.GRAPHS == GRAPHS
     assert len(CHANGES) >= 44
 
 
@@ -243,14 +248,15 @@ def test_scores_equal_onnxruntimes(light, judges, name):
     path, x, found = light(name)
     (expected,) = judges.by_onnxruntime(path, x)
     assert judges.share(found, expected) <= WITHIN
-    assert expected.std() > 0.1 * abs(expected).max() / 4  # scores, not a constant
+    assert expected.std() > abs(expected).max() / 40  # not all the same
 
 
 @pytest.mark.parametrize(("name", "change"), CHANGES)
-def test_a_wrong_graph_is_caught(light, judges, name, change):
+def test_a_wrong_graph_is_caught(light, graphs, judges, name, change):
     path, x, found = light(name)
     model = onnx.load(path, load_external_data=False)
     change(model.graph)
+    graphs.drop_unused(model)
     wrong = path.with_name("wrong.onnx")  # beside the weights
     wrong.write_bytes(model.SerializeToString())
     (expected,) = judges.by_onnxruntime(wrong, x)

@@ -13,7 +13,15 @@ import typer
 from minicnn import figures, seeds
 from minicnn.attribution import compare
 from minicnn.blocks import MaxPool, ReLU
-from minicnn.cli.app import app, open_model, open_photo, program, show_top, shown_path
+from minicnn.cli.app import (
+    app,
+    open_model,
+    open_photo,
+    program,
+    show_top,
+    shown_path,
+    warn_if_assumed,
+)
 from minicnn.errors import InputError
 from minicnn.files import check_writable
 from minicnn.network import Network
@@ -59,19 +67,20 @@ def command(
     tape = network.record(x)
     chosen = [seeds.logit(tape)] if network.classifies else []
     rows = [compare(tape, seed, RULES) for seed in (*chosen, seeds.max_unit(tape, layer))]
-    units = "two units" if chosen else "one unit"
+    count, word = ("2 units", "two units") if chosen else ("1 unit", "one unit")
     figure = figures.comparison_figure(
-        seen, rows, f"{network.name}: one image, {units}, three backward rules"
+        seen, rows, f"{network.name}: one image, {word}, three backward rules"
     )
     figures.save(figure, out)
     bundled = model == BUNDLED
     if bundled:
         print("The bundled network looks at a digit it has never seen:")
     else:
-        print(f"{network.name} looks at the image {image}, which is bundled:")
+        warn_if_assumed(network)
+        print(f"{network.name} looks at {image}:")
     if chosen:
         show_top(tape, 3)
-    print(f"\nOne forward pass, {len(RULES)} rules, {len(rows)} units. The picture is at")
+    print(f"\nOne forward pass, {len(RULES)} rules, {count}. The picture is at")
     print(f"  {shown_path(out)}")
     print("\nWhat to type next:")
     names = {"minicnn": program(), "model": model, "photo": image, "other": other, "layer": layer}

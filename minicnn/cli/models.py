@@ -17,9 +17,8 @@ from minicnn.data.catalogue import (
     catalogue,
     first_located,
     folder,
+    inventory,
     named,
-    own_files,
-    recognise,
     wanted,
 )
 from minicnn.drawing import table
@@ -42,7 +41,8 @@ def command(context: typer.Context) -> None:
 
 
 def _list() -> None:
-    here = {entry.name for path in _model_files() if (entry := recognise(path)) is not None}
+    there = inventory()
+    here = {found.entry.name for found in there if found.entry is not None}
     rows = [
         [
             entry.name,
@@ -55,20 +55,16 @@ def _list() -> None:
         for entry in catalogue()
     ]
     print(table(["name", "network", "opset", "size", "input", "file"], rows, right=(2, 3)))
-    own = [path.stem for path in own_files()]
+    own = [found.path.stem for found in there if found.entry is None]
     if own:
         print(f"\nyour own: {', '.join(own)}")
     print(f"\nmodel folder: {folder()}")
     print(
         "A name works wherever a model's file does, without its opset too (squeezenet1.1).\n"
         f"`{program()} models get NAME` fetches a file, some only with --from ADDRESS;\n"
-        f"`{program()} models add FILE` copies one. Whatever a file in the folder is called, it is\n"
-        "recognised by its SHA-256."
+        f"`{program()} models add FILE` copies one. Whatever a file in the folder is called, it\n"
+        "is recognised by its SHA-256."
     )
-
-
-def _model_files() -> list[Path]:
-    return [path for path in folder().iterdir() if path.is_file()] if folder().is_dir() else []
 
 
 @models.command("get")

@@ -46,9 +46,9 @@ __all__ = [
     "find",
     "first_located",
     "folder",
+    "inventory",
     "located",
     "named",
-    "own_files",
     "recognise",
     "sha256_of",
     "wanted",
@@ -128,7 +128,7 @@ def catalogue() -> tuple[Entry, ...]:
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     if isinstance(how := values["preprocess"], dict):
         values["preprocess"] = Preprocess.from_json(json.dumps(how))
     if "sdist" in values:
@@ -170,9 +170,10 @@ def located(entry: Entry) -> Path | None:
     return next((path for path in fitting if sha256_of(path) == entry.sha256), None)
 
 
-def own_files() -> list[Path]:
-    """The ONNX files in the model folder that the catalogue does not know."""
-    return [path for path in _files() if path.suffix == ".onnx" and recognise(path) is None]
+def inventory() -> list[Found]:
+    """What is in the model folder: the files recognised, and other ONNX files by their names."""
+    found = [Found(path, recognise(path)) for path in _files()]
+    return [one for one in found if one.entry is not None or one.path.suffix == ".onnx"]
 
 
 def _files() -> Iterator[Path]:
@@ -214,13 +215,13 @@ def find(name: str) -> Found:
         return there
     if entries:
         raise ModelFileError(_how_to_get(wanted(entries)))
-    for own in (folder() / name, folder() / f"{name}.onnx"):
-        if own.is_file():
-            return Found(own, recognise(own))
+    for place in (folder() / name, folder() / f"{name}.onnx"):
+        if place.is_file():
+            return Found(place, recognise(place))
     if path.suffix.lower() == ".onnx":
         return Found(path)
     known = ["mnist", *dict.fromkeys(entry.family for entry in catalogue())]
-    known += [own.stem for own in own_files()]
+    known += [own.path.stem for own in inventory()]
     raise UnknownNameError(
         f"There is no file {name}, and no network of that name. {nearest(name, known)} "
         f"`minicnn models` lists them."
@@ -249,6 +250,6 @@ def _how_to_get(entry: Entry) -> str:
     else:
         how = f"`{command} --from ADDRESS` fetches it, if you know an address that has it."
     return (
-        f"{entry} is not in the model folder {folder()}. {how} If you have its file, `minicnn models "
-        f"add FILE` puts it there, whatever it is called; or give its path instead of the name."
+        f"{entry} is not in the model folder {folder()}. {how} If you have its file, `minicnn "
+        f"models add FILE` puts it there, whatever it is called; or give its path as the model."
     )

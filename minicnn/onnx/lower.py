@@ -9,7 +9,7 @@ otherwise.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -226,7 +226,7 @@ class Lowering:
 
 def _check_operands(block: Block, operands: Sequence[Constant | Value]) -> None:
     """Refuse too few operands, and types that the block does not compute on."""
-    least = _operands_needed(type(block))
+    least = _operands_needed(type(block).forward)
     if len(operands) < least:
         raise ModelFileError(f"it has {len(operands)} input(s) and needs {least}")
     for i, operand in enumerate(operands):
@@ -237,9 +237,9 @@ def _check_operands(block: Block, operands: Sequence[Constant | Value]) -> None:
 
 
 @cache
-def _operands_needed(kind: Any) -> int:
+def _operands_needed(forward: Callable[..., Any]) -> int:
     """How many operands a block cannot do without."""
-    parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
     return sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in parameters)
 
 

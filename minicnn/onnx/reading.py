@@ -49,16 +49,10 @@ def read(
     free = {i.name: free_shape(i, where) for i in graph.input if i.name not in arrays}
     types = {i.name: input_type(i, dtype, where) for i in graph.input if i.name in free}
     given = given_shapes(free, shape)
-    if batch is not None:
-        free = {name: (None, *dims[1:]) if dims else () for name, dims in free.items()}
-    if isinstance(batch, int):
-        given |= {
-            name: (batch, *concrete_shape(dims, given.get(name))[1:])
-            for name, dims in free.items()
-            if dims
-        }
     concrete = {name: concrete_shape(dims, given.get(name)) for name, dims in free.items()}
     baked = next((dims[0] for dims in (concrete if batch else free).values() if dims), None)
+    if isinstance(batch, int):
+        concrete = {name: (batch, *dims[1:]) if dims else () for name, dims in concrete.items()}
     order = sorted_nodes(graph, {*arrays, *free}, where)
 
     def lowered(shapes: Mapping[str, Shape]) -> Lowering:
