@@ -65,8 +65,8 @@ def test_a_graph_that_does_not_fit_is_a_problem(tmp_path):
 def test_signs_of_preprocessing_are_told_with_their_evidence(tmp_path):
     mean = np.array([123.675, 116.28, 103.53], F).reshape(1, 3, 1, 1)
     nodes = [node("Sub", ["x", "mean"], ["centred"]), node("Relu", ["centred"], ["y"])]
-    path = saved(graph(nodes, {"x": (1, 3, 8, 8)}, {"mean": mean}), tmp_path,
-                 Image__BitmapPixelFormat="Bgr8", Image__NominalPixelRange="NominalRange_0_255")  # fmt: skip
+    facts = {"Image__BitmapPixelFormat": "Bgr8", "Image__NominalPixelRange": "NominalRange_0_255"}
+    path = saved(graph(nodes, {"x": (1, 3, 8, 8)}, {"mean": mean}), tmp_path, **facts)
     signs = [str(hint) for hint in check(path).hints]
     assert signs[0].startswith("BGR: Image.BitmapPixelFormat")
     assert signs[1].startswith("0..255")

@@ -160,4 +160,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import bench, check, compare, demo, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import bench, check, compare, demo, export, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)
