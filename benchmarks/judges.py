@@ -98,7 +98,7 @@ def slope_error(net: minicnn.Network, inputs: Sequence[np.ndarray], seed: int = 
         found = found if isinstance(found, dict) else {next(iter(net.inputs)): found}
         pairs = zip(net.inputs, directions, strict=True)
         by_gradient += sum(float((found[n] * v).sum()) for n, v in pairs if n in found)
-    step = 1e-7
+    step = 1e-9  # so small that hardly a unit switches within it
 
     def f(sign: int) -> float:
         moved = [x + sign * step * v for x, v in zip(xs, directions, strict=True)]

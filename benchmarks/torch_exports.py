@@ -28,8 +28,10 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,7 @@ from torch import nn
 
 import minicnn
 
-__all__ = ["EXPORTERS", "NETWORKS", "compared", "exported", "main", "module", "stub_operators"]
+__all__ = ["EXPORTERS", "NETWORKS", "compared", "exported", "main", "module", "run"]
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "alexnet": {},
@@ -64,16 +66,24 @@ SHARES = ("forward", "gradient", "in float64", "torch's own")
 COLUMNS = ("opset", "nodes", "batch", *SHARES, "verdict")
 
 
-def stub_operators() -> torch.library.Library:
-    """Declare the operators that torchvision's import describes; the library must be kept alive."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
+@cache
+def architectures() -> ModuleType:
+    """`torchvision.models`, also where its compiled operators do not fit torch.
 
-
-_STUBS = stub_operators()
+    Its import describes operators that its compiled part would have declared; so they are declared
+    here, for nothing that classifies calls them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what else the compiled part would have given
+        try:
+            return importlib.import_module("torchvision.models")
+        except RuntimeError as error:
+            if "operator torchvision::" not in str(error):
+                raise
+        for name in ("nms", "qnms"):
+            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{name}", signature)
+        return importlib.import_module("torchvision.models")
 
 
 def module(name: str, seed: int = 0, side: int | None = None) -> nn.Module:
@@ -92,9 +102,8 @@ def module(name: str, seed: int = 0, side: int | None = None) -> nn.Module:
     -------
     torch.nn.Module
     """
-    models = importlib.import_module("torchvision.models")
     generator = torch.Generator().manual_seed(seed)
-    net = getattr(models, name)(weights=None, **NETWORKS[name])
+    net = getattr(architectures(), name)(weights=None, **NETWORKS[name])
     with torch.no_grad():
         for part in net.modules():
             _fill(part, generator)

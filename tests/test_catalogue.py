@@ -576,7 +576,7 @@ def test_the_catalogue_says_how_photos_go_in(folder):
     assert open_model(str(folder / "a.onnx")).preprocess == network.preprocess
     assert open_model("tiny", "imagenet").preprocess.order == "RGB"
     assert open_model("tiny", "imagenet").metadata["minicnn.preprocess.source"] == "given"
-    assert minicnn.load(folder / "a.onnx").preprocess.order == "RGB"  # the library does not guess
+    assert minicnn.load(folder / "a.onnx").preprocess.order == "BGR"  # in Python as in the shell
 
 
 def test_a_guess_of_the_catalogue_is_called_one(folder, capsys):

@@ -15,7 +15,6 @@ import typer
 from minicnn._version import __version__
 from minicnn.attribution import top_classes
 from minicnn.data.bundled import bundled_path
-from minicnn.data.catalogue import find
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
 from minicnn.kernels import set_threads
@@ -30,7 +29,6 @@ __all__ = [
     "Photo",
     "Threads",
     "app",
-    "model_path",
     "open_model",
     "open_photo",
     "program",
@@ -101,23 +99,9 @@ def common(
     """Open convolutional networks up."""
 
 
-def model_path(model: str) -> Path:
-    """The file of a model given as a path or by a name."""
-    return Path(bundled_path(model))
-
-
 def open_model(model: str, preprocess: str | None = None) -> Network:
     """The network of a file or of a name, with what the catalogue knows of it."""
-    found = find(model)
-    entry = found.entry
-    if entry is None:
-        return load(found.path, preprocess=preprocess)
-    network = load(found.path, preprocess=preprocess or entry.preprocess, labels=entry.labels)
-    if preprocess is not None:
-        return network
-    source = "assumed: probably that of its family" if entry.probably else "catalogue"
-    metadata = {**network.metadata, "minicnn.preprocess.source": source}
-    return network.derived(metadata=metadata).freeze()
+    return load(model, preprocess=preprocess)
 
 
 def program() -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from minicnn.cli.app import app, model_path
+from minicnn.cli.app import app
+from minicnn.data.catalogue import find
 from minicnn.onnx import check
 
 
@@ -18,7 +19,7 @@ def command(
 
     Exit code 1 where it cannot be run.
     """
-    report = check(model_path(model))
+    report = check(find(model).path)
     print(report)
     if not report.runs:
         raise typer.Exit(1)

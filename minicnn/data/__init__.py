@@ -1,6 +1,6 @@
 """Images and the facts that come with the package: photos, class names, the bundled network."""
 
-from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path
+from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path, bundled_photos
 from minicnn.data.labels import imagenet_names
 from minicnn.data.photo import open_photo, photo, picture
 
@@ -8,6 +8,7 @@ __all__ = [
     "bundled_digits",
     "bundled_model",
     "bundled_path",
+    "bundled_photos",
     "imagenet_names",
     "open_photo",
     "photo",

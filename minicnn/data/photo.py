@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from minicnn.data.bundled import bundled_digits
+from minicnn.data.bundled import bundled_digits, bundled_photos
 from minicnn.errors import ImageError, InputError
 from minicnn.preprocess import Preprocess, preset
 
@@ -34,7 +34,7 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
     if not path.exists():
         raise ImageError(
             f"There is no file {path}. Give the path of a photo, or the name of a bundled one: "
-            f"{', '.join(digit.stem for digit in bundled_digits())}."
+            f"{', '.join(own.stem for own in (*bundled_digits(), *bundled_photos()))}."
         )
     if path.is_dir():
         raise ImageError(f"{path} is a folder. Give the path of a photo in it.")

@@ -190,8 +190,8 @@ def _identity(path: Path) -> tuple[int, ...]:
         facts = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         raise ModelFileError(
-            f"There is no file {path}. Give the path of an ONNX model (on the command line also "
-            f"'mnist', the bundled one)."
+            f"There is no file {path}. Give the path of an ONNX model, 'mnist' (the bundled one), "
+            f"or a name that `minicnn models` lists."
         ) from None
     if stat.S_ISDIR(facts.st_mode):
         raise ModelFileError(f"{path} is a folder. Give the path of an ONNX model in it.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from minicnn.blocks import Shape
+from minicnn.data.catalogue import find
 from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.onnx.files import open_model
@@ -31,14 +32,15 @@ def load(
     Parameters
     ----------
     path : path-like
-        An ONNX file, opset 7 to 28, with its external data beside it if it has any.
+        An ONNX file, opset 6 to 28, with its external data beside it if it has any; or a name:
+        "mnist", one of the catalogue ("squeezenet1.1"), or one's own in the model folder.
     shape : tuple of int, or mapping by input name, optional
         Input shape (N, C, H, W), for files that leave it open. Without it an open batch is 1 and
         open image sides are 224 where the graph computes with them; other open sides stay open.
     preprocess : Preprocess or str, optional
         How photos become inputs; a name such as "imagenet". By default what the file says if
-        minicnn wrote it, else ImageNet's usual numbers, which ONNX files do not state:
-        `net.metadata["minicnn.preprocess.source"]` tells which.
+        minicnn wrote it, what the catalogue knows of it, or ImageNet's usual numbers, since ONNX
+        files do not state them: `net.metadata["minicnn.preprocess.source"]` tells which.
     labels : sequence of str, optional
         Class names. By default the file's own if minicnn wrote it, else ImageNet's for 1000
         classes.
@@ -62,10 +64,15 @@ def load(
     ShapeError
         If shapes do not fit; the node is named.
     """
-    opened = open_model(path)
+    found = find(os.fspath(path))
+    opened, entry = open_model(found.path), found.entry
     dtype = float_type(opened.model.graph)
     network = read(opened, opened.arrays(dtype), dtype, shape, batch, constants)
-    how, source = chosen_preprocess(preprocess, network, opened.where)
+    if entry is None or preprocess is not None:
+        how, source = chosen_preprocess(preprocess, network, opened.where)
+    else:
+        how, _ = chosen_preprocess(entry.preprocess, network, opened.where)
+        source = "assumed: probably that of its family" if entry.probably else "catalogue"
     if how is not None and network.inputs:
         channels = next(iter(network.inputs.values()))[how.channel_axis :][:1]
         if channels not in ((None,), (), (how.channels,)):
@@ -75,4 +82,5 @@ def load(
             )
     metadata = {**network.metadata, "minicnn.preprocess.source": source}
     network = network.derived(preprocess=how, metadata=metadata)
-    return network.derived(labels=chosen_labels(labels, network, opened.where)).freeze()
+    known = labels if labels is not None or entry is None else entry.labels
+    return network.derived(labels=chosen_labels(known, network, opened.where)).freeze()
