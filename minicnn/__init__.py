@@ -14,7 +14,7 @@ from minicnn.errors import MiniCNNError
 from minicnn.jacobian import jacobian
 from minicnn.kernels import set_threads, using
 from minicnn.network import Network
-from minicnn.onnx import load
+from minicnn.onnx import check, load, save
 from minicnn.preprocess import Preprocess
 from minicnn.rules import Rule
 from minicnn.seeds import Seed
@@ -31,6 +31,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "blocks",
+    "check",
     "data",
     "errors",
     "functional",
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "no_grad",
     "rules",
+    "save",
     "seeds",
     "set_threads",
     "using",

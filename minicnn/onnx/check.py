@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from minicnn.data.catalogue import recognise
 from minicnn.errors import MiniCNNError
 from minicnn.limits import shown_bytes
 from minicnn.network import Network
@@ -164,7 +165,22 @@ def check(path: str | os.PathLike[str]) -> FileReport:
         network = read(opened, _stand_ins(opened, dtype), dtype)
     except MiniCNNError as error:
         return _with(report, problem=str(error))
-    return _with(report, network=network, hints=preprocess_hints(network), flops=network.flops)
+    return _with(
+        report,
+        network=network,
+        hints=[*_of_catalogue(opened), *preprocess_hints(network)],
+        flops=network.flops,
+    )
+
+
+def _of_catalogue(opened: OpenedModel) -> list[Hint]:
+    """What the catalogue says, if it knows the file."""
+    entry = recognise(opened.path)
+    if entry is None:
+        return []
+    how = entry.preprocess if isinstance(entry.preprocess, str) else entry.preprocess.to_json()
+    sure = "probably, by its family" if entry.probably else "as its page says"
+    return [Hint(how, f"the catalogue knows this file as {entry.name}; {sure}")]
 
 
 def _with(report: FileReport, **found: object) -> FileReport:
