@@ -11,8 +11,6 @@ that a long run which is cut off goes on where it stopped.
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -161,14 +159,15 @@ class Record:
             **machine(),
             "versions": versions() | others,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(sys.argv),
         }
         with atomic_path(self.path) as temporary:
             temporary.write_text(json.dumps({"machine": about, "rows": self.rows}, indent=1) + "\n")
 
     def table(self, columns: Sequence[str]) -> str:
         """The rows under the given columns; shares in powers of ten."""
-        rows = [[key, *(_spoken(row.get(c, "")) for c in columns)] for key, row in self.rows.items()]
+        rows = [
+            [key, *(_spoken(row.get(c, "")) for c in columns)] for key, row in self.rows.items()
+        ]
         return str(table(["", *columns], rows))
 
 

@@ -9,8 +9,8 @@ normalisation's statistics are those of noise, then shaken, and so are its scale
 stay of order one through all layers. Forward: max |y - onnxruntime's| / max |y|. Gradient of <p, y>
 in the input, p random: the same against torch's autograd on the module before it was exported.
 
-A unit so near zero that rounding carries it over has its mask turned, and with it some percent of the
-gradient: in a large network some always are, since exporters round weights when they fold batch
+A unit so near zero that rounding carries it over has its mask turned, and with it some percent of
+the gradient: in a large network some always are, since exporters round weights when they fold batch
 normalisation into them. Where the gradients differ by more than the figure to reach, they are
 compared once more in float64, of a file exported without folding, which tells rounding from
 mistakes; and `torch's own` says how far torch's gradient in float32 is from torch's in float64.

@@ -141,6 +141,7 @@ def grouped(
     shapes: Mapping[str, Shape],
     is_head: Callable[[Node], bool],
     ends: Callable[[Node], bool],
+    foreign: Collection[str] = (),
 ) -> list[Group | Node]:
     """Groups, and nodes that no kernel computes, in an order in which they can run.
 
@@ -154,6 +155,8 @@ def grouped(
         Parameters, and the shape of every value.
     is_head, ends : callable
         Whether a kernel computes a node, and whether that kernel has an epilogue.
+    foreign : collection of str
+        Values of other types than float32, which kernels leave alone.
     """
     readers: dict[str, int] = {}
     for node in nodes:
@@ -166,7 +169,7 @@ def grouped(
         return readers.get(name) == 1 and name not in wanted
 
     for node in nodes:
-        stage = _stage(node, arrays, shapes)
+        stage = 0 if node.name in foreign else _stage(node, arrays, shapes)
         values = [o for o in node.operands if o not in arrays]
         if stage:
             joined = [

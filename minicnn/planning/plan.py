@@ -10,7 +10,7 @@ Source of the idea: inference engines that compile graphs; here the whole of it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -72,6 +72,8 @@ class Plan:
         Nodes whose masks or switches are asked for.
     packs : Packs
         Where packed filters are kept.
+    foreign : collection of str
+        Values that hold integers or truth values: blocks compute them, kernels leave them alone.
     """
 
     def __init__(
@@ -83,13 +85,15 @@ class Plan:
         wanted: Sequence[str],
         keeping: Sequence[str],
         packs: Packs,
+        foreign: Collection[str] = (),
     ) -> None:
         self.wanted, self.keeping = list(wanted), set(keeping)
+        self._foreign = foreign
         self.shapes, self.arrays = dict(shapes), arrays
         self._inputs = dict(inputs)
         self._context = Context(arrays, self.shapes, packs)
         self.groups = grouped(
-            nodes, set(wanted), arrays, self.shapes, self._is_head, self._has_epilogue
+            nodes, set(wanted), arrays, self.shapes, self._is_head, self._has_epilogue, foreign
         )
         self.nodes = {node.name: node for node in nodes}
         self._find_homes(nodes)
@@ -113,7 +117,8 @@ class Plan:
         return found is not None and found.epilogue(self._context, node)
 
     def _is_image(self, name: str) -> bool:
-        return len(self.shapes[name]) in (2, 4) and 0 not in self.shapes[name]
+        shape = self.shapes[name]
+        return len(shape) in (2, 4) and 0 not in shape and name not in self._foreign
 
     def _find_homes(self, nodes: Sequence[Node]) -> None:
         """Which values live where, and which nodes need no step at all."""
@@ -124,13 +129,18 @@ class Plan:
             if isinstance(node.block, Concat)
             and Homes.lays_out(node, self.shapes)
             and not any(operand in self.arrays for operand in node.operands)
+            and node.name not in self._foreign
         }
         live = [
             node
             for item in self.groups
             for node in ([item] if isinstance(item, Node) else item.nodes)
         ]
-        usable = [n for n in live if not isinstance(n.block, Concat) or n.name in concats]
+        usable = [
+            n
+            for n in live
+            if n.name in concats or not (isinstance(n.block, Concat) or n.name in self._foreign)
+        ]
         in_one_piece = {  # what changes the order in memory writes nowhere but from a beginning
             group.name
             for group in self.groups
@@ -431,7 +441,9 @@ class _Instance:
         y = np.asarray(y)
         if any(np.may_share_memory(y, operand) for operand in operands):
             y = y.copy(order="K")
-        if y.ndim == 4:
+        if y.dtype != np.float32:
+            pass  # no kernel reads it
+        elif y.ndim == 4:
             y = channels_last(y)
         elif y.ndim == 2:
             y = np.ascontiguousarray(y)

@@ -55,8 +55,6 @@ class Planner:
                     f"its parameters can change ({name} is writable): call freeze() if they are "
                     f"not to be trained"
                 )
-        if network.foreign:
-            return f"{network.foreign[0]} holds no floats; kernels compute in float32"
         if any(0 in x.shape for x in inputs.values()):
             return "an input is empty"
         return ""
@@ -99,4 +97,5 @@ class Planner:
         nodes = network.needed([*wanted, *keeping])
         used = {operand for node in nodes for operand in node.operands} | set(wanted)
         strides = {name: x.strides for name, x in inputs.items() if name in used}
-        return Plan(nodes, network.arrays, shapes, strides, wanted, keeping, self.packs)
+        foreign = set(network.foreign)
+        return Plan(nodes, network.arrays, shapes, strides, wanted, keeping, self.packs, foreign)
