@@ -15,12 +15,22 @@ import numpy as np
 
 from minicnn.blocks import Block, Expression, Shape
 
-__all__ = ["Builder", "Mirror", "Node", "Symbol", "listed"]
+__all__ = ["Builder", "Mirror", "Node", "Symbol", "listed", "taken_name"]
 
 
 def listed(names: str | Sequence[str] | None) -> list[str]:
     """One name, several or none, as a list."""
     return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def taken_name(name: str, taken: set[str]) -> str:
+    """The name, or with the first number that makes it a new one; from now on it is taken."""
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}.{count}"
+    taken.add(candidate)
+    return candidate
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class Builder:
 
     def symbol(self, name: str, shape: Shape) -> Symbol:
         """A new input."""
-        return Symbol(self, self._free(name), shape, self.dtype)
+        return Symbol(self, taken_name(name, self._taken), shape, self.dtype)
 
     def add(self, block: Block, operands: Sequence[Any]) -> Symbol:
         """Add a call of a block on symbols, arrays and numbers."""
@@ -125,7 +135,7 @@ class Builder:
                 array = operand if isinstance(operand, np.ndarray) else self.dtype.type(operand)
                 names.append(self._constant(np.asarray(array)))
                 shapes.append(np.shape(array))
-        name = self._free(f"{self._prefix}/{block.kind}")
+        name = taken_name(f"{self._prefix}/{block.kind}", self._taken)
         self.nodes.append(Node(name, block, tuple(names)))
         return Symbol(self, name, block.shape(*shapes), self.dtype)
 
@@ -136,7 +146,7 @@ class Builder:
         made = {node.name for node in self.nodes[first:]}
         if not isinstance(result, Symbol) or result.name not in made:
             return result  # p itself, or something that the caller will refuse
-        old, new = result.name, self._free(name)
+        old, new = result.name, taken_name(name, self._taken)
         for i in range(first, len(self.nodes)):
             node = self.nodes[i]
             operands = tuple(new if operand == old else operand for operand in node.operands)
@@ -148,19 +158,10 @@ class Builder:
     def _constant(self, array: np.ndarray) -> str:
         name = self._names_of.get(id(array))
         if name is None:
-            name = self._free(f"{self._prefix}.kept")
+            name = taken_name(f"{self._prefix}.kept", self._taken)
             if array.flags.writeable:  # somebody's own: what is drawn does not change
                 array = array.copy()
                 array.flags.writeable = False
             self._names_of[id(array)] = name
         self.arrays[name] = array
         return name
-
-    def _free(self, name: str) -> str:
-        """The name, or with the first number that makes it a new one."""
-        candidate, count = name, 1
-        while candidate in self._taken:
-            count += 1
-            candidate = f"{name}.{count}"
-        self._taken.add(candidate)
-        return candidate

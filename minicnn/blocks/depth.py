@@ -23,13 +23,21 @@ from minicnn.errors import ShapeError
 __all__ = ["DepthToSpace", "SpaceToDepth"]
 
 
+class _Moving(Block):
+    """Moving values costs no arithmetic."""
+
+    kinds = "biuf"
+
+    def flops(self, *shapes: Shape) -> int:
+        return 0
+
+
 @dataclass(frozen=True)
-class DepthToSpace(Block):
+class DepthToSpace(_Moving):
     """y = x with b b channels laid out as b x b pixels."""
 
     block: int
     depth_first: bool = True
-    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         n, c, h, w = x.shape
@@ -51,17 +59,13 @@ class DepthToSpace(Block):
             )
         return (x[0], x[1] // (b * b), x[2] * b, x[3] * b)
 
-    def flops(self, *shapes: Shape) -> int:
-        return 0
-
 
 @dataclass(frozen=True)
-class SpaceToDepth(Block):
+class SpaceToDepth(_Moving):
     """y = x with each b x b pixels laid out as channels of one pixel."""
 
     block: int
     depth_first: bool = True
-    kinds = "biuf"
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         n, c, h, w = x.shape
@@ -78,6 +82,3 @@ class SpaceToDepth(Block):
         if len(x) != 4 or b < 1 or x[2] % b or x[3] % b:
             raise ShapeError(f"{self.kind} by {b} needs images of sides that {b} divides; got {x}.")
         return (x[0], x[1] * b * b, x[2] // b, x[3] // b)
-
-    def flops(self, *shapes: Shape) -> int:
-        return 0

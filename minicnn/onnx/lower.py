@@ -20,7 +20,7 @@ import onnx
 
 from minicnn.blocks import Block, Flatten, Identity, Reshape, Shape, Squeeze, Transpose, Unsqueeze
 from minicnn.errors import MiniCNNError, ModelFileError, UnsupportedOperatorError
-from minicnn.graph import Node
+from minicnn.graph import Node, taken_name
 from minicnn.limits import check_bytes
 from minicnn.onnx import operators, registry  # noqa: F401  (operators fill the registry)
 from minicnn.onnx.files import arrays_of, sorted_nodes
@@ -216,12 +216,7 @@ class Lowering:
 
     def step_name(self, output: str, kind: str) -> str:
         """A name for a step inside an operator that no value of the file has."""
-        name, count = f"{output}/{kind}", 1
-        while name in self.taken:
-            count += 1
-            name = f"{output}/{kind}.{count}"
-        self.taken.add(name)
-        return name
+        return taken_name(f"{output}/{kind}", self.taken)
 
 
 def _check_operands(block: Block, operands: Sequence[Constant | Value]) -> None:

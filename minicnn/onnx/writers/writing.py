@@ -18,6 +18,7 @@ from onnx import helper
 
 from minicnn.blocks import Block, Shape
 from minicnn.errors import OutputError
+from minicnn.graph import taken_name
 from minicnn.onnx.modules import MODULE_KEY
 from minicnn.onnx.writers import registry
 from minicnn.structure import FreeShape, Structure
@@ -114,12 +115,7 @@ class Writing:
 
     def free(self, name: str) -> str:
         """The name, or with the first number that makes it a new one."""
-        candidate, count = name, 1
-        while candidate in self._taken:
-            count += 1
-            candidate = f"{name}.{count}"
-        self._taken.add(candidate)
-        return candidate
+        return taken_name(name, self._taken)
 
 
 class Call:
