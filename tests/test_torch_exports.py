@@ -30,7 +30,7 @@ def exports():
 
 @pytest.fixture(scope="module", params=SMALL)
 def named(request, exports):
-    return request.param, exports.module(request.param, side=OPTIONS.side)
+    return request.param, import_module("torch_networks").module(request.param, side=OPTIONS.side)
 
 
 @pytest.mark.parametrize("exporter", ["script", "dynamo"])

@@ -66,7 +66,7 @@ class Sum(_Reduction):
         axes = self.over(x.shape)
         if x.ndim == 4 and axes == (0, 2, 3) and not self.keepdims:
             return kernels.pixel_sum(x), None
-        return np.asarray(x.sum(axis=axes, keepdims=self.keepdims)), None
+        return np.asarray(x.sum(axis=axes, keepdims=self.keepdims, dtype=x.dtype)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return lambda p: self.repeat(p, kept.shapes[0])

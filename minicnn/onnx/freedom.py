@@ -1,7 +1,7 @@
 """Freedom: whether a graph, lowered for one shape, is the same for others.
 
 A network takes any batch if lowering the file for one more image gives the same blocks with the
-same settings on the same arrays.
+same settings on the same arrays, and images of any size if doubling their open sides does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ from minicnn.blocks import Block, Shape
 from minicnn.errors import MiniCNNError, ModelFileError
 from minicnn.graph import Node
 from minicnn.onnx.lower import Lowering
+from minicnn.structure import FreeShape
 
-__all__ = ["is_free", "one_more"]
+__all__ = ["doubled_sizes", "is_free", "one_more"]
 
 
 def one_more(shape: Shape) -> Shape:
     """The same for one more image."""
     return (shape[0] + 1, *shape[1:]) if shape else shape
+
+
+def doubled_sizes(free: FreeShape, shape: Shape) -> Shape:
+    """The same with the sides that a file leaves open twice as long."""
+    return (*shape[:1], *(2 * n if side is None else n for side, n in zip(free[1:], shape[1:])))
 
 
 def is_free(

@@ -18,7 +18,7 @@ from minicnn.errors import ModelFileError
 from minicnn.graph import Node
 from minicnn.network import Network
 from minicnn.onnx.files import OpenedModel
-from minicnn.onnx.freedom import is_free, one_more
+from minicnn.onnx.freedom import doubled_sizes, is_free, one_more
 from minicnn.onnx.inputs import (
     concrete_shape,
     free_shape,
@@ -66,7 +66,11 @@ def read(
     ends = [output.name for output in graph.output]
     nodes, outputs = _only_needed(lowering, ends, where, constants is not None)
     used = {operand for node in nodes for operand in node.operands} | set(outputs)
-    open_sizes = {} if lowering.reads_shapes else free
+    doubled = {name: doubled_sizes(free[name], shape) for name, shape in concrete.items()}
+    is_open = not lowering.reads_shapes and (
+        doubled == concrete or is_free(lowering, lowered, doubled)
+    )
+    open_sizes = free if is_open else {}
     inputs = {
         name: (None if any_batch else concrete[name][0], *open_sizes.get(name, concrete[name])[1:])
         if concrete[name]

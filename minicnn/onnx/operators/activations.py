@@ -13,6 +13,8 @@ from minicnn.onnx.registry import operator
 
 @operator("Relu")
 def relu(node: Any) -> Any:
+    if node.dtype().kind != "f":  # whole numbers, since opset 14
+        return node.add(B.Maximum(), 0, node.integers(0, node.dtype()))
     return node.add(B.ReLU())
 
 
@@ -168,8 +170,13 @@ def log_softmax(node: Any) -> Any:
 
 
 @operator("Dropout")
+def dropout_numbers(node: Any) -> Any:
+    """Nothing, outside training. Before opset 10 the mask is of the input's type."""
+    return _kept_all(node, node.dtype())
+
+
+@operator("Dropout", since=10)
 def dropout(node: Any) -> Any:
-    """Nothing, outside training."""
     return _kept_all(node)
 
 
@@ -192,9 +199,9 @@ def dropout_inputs(node: Any) -> Any:
     return [y, node.make(coins)]
 
 
-def _kept_all(node: Any) -> Any:
+def _kept_all(node: Any, mask: Any = bool) -> Any:
     y = node.add(B.Identity())
     if len(node.proto.output) > 1 and node.proto.output[1]:
         node.depends_on_size()
-        return [y, node.make(np.ones(node.shape(), bool))]
+        return [y, node.make(np.ones(node.shape(), mask))]
     return y

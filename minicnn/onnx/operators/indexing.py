@@ -54,6 +54,7 @@ def gather_nd(node: Any) -> Any:
     return node.add(B.Take(rows, 0), flat)
 
 
+@operator("Scatter", since=9)
 @operator("ScatterElements", since=11)
 def scatter_elements(node: Any) -> Any:
     """Add, or put in place of what was there."""

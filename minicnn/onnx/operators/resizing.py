@@ -25,8 +25,9 @@ def upsample(node: Any) -> Any:
 
 @operator("Resize", since=10)
 def resize_simple(node: Any) -> Any:
+    """Where an axis shrinks, the nearest pixel is the next one: so say the tests of ONNX 1.5."""
     scales = node.constant(1, "scales")
-    return _resize(node, scales=scales, coordinates="asymmetric", nearest="floor")
+    return _resize(node, scales=scales, coordinates="asymmetric", nearest="floor", shrunk="ceil")
 
 
 @operator("Resize", since=11)
@@ -44,7 +45,13 @@ def resize(node: Any) -> Any:
 
 
 def _resize(
-    node: Any, *, coordinates: str, nearest: str, scales: Any = None, sizes: Any = None
+    node: Any,
+    *,
+    coordinates: str,
+    nearest: str,
+    shrunk: str | None = None,
+    scales: Any = None,
+    sizes: Any = None,
 ) -> Any:
     x = node.shape()
     axes = [int(a) % len(x) for a in node.attribute("axes", range(len(x)))]
@@ -77,7 +84,7 @@ def _resize(
             out=None if scales is not None else out,
             mode=mode,
             coordinates=coordinates,
-            nearest=nearest,
+            nearest=shrunk if shrunk and factor < 1 else nearest,
             cubic_a=node.attribute("cubic_coeff_a", -0.75),
             exclude_outside=bool(node.attribute("exclude_outside", 0)),
             antialias=bool(node.attribute("antialias", 0)),

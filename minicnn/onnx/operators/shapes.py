@@ -159,7 +159,11 @@ def _pad(node: Any, pads: Any, value: float, axes: Any) -> Any:
         return node.add(B.Pad(tuple(pairs), value))
     if mode not in ("reflect", "edge", "wrap"):
         raise UnsupportedOperatorError(f"padding by {mode} is not read")
-    return node.add(B.PadFromInside(tuple(pairs), mode))
+    inner, cuts = node.inputs[0], tuple((min(0, a), min(0, b)) for a, b in pairs)
+    if np.any(cuts):  # what a negative pad takes away is not there to be repeated
+        inner = node.add(B.Pad(cuts))
+    added = tuple((max(0, a), max(0, b)) for a, b in pairs)
+    return node.add(B.PadFromInside(added, mode), inner)
 
 
 @operator("Pad", since=2)
