@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import drawing
+from minicnn import drawing, kernels
 from minicnn import rules as rulebook
 from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
@@ -64,6 +64,7 @@ class _Recipe:
     shapes: Mapping[str, Shape]
     calls: Sequence[Call]
     dropped: Mapping[str, str]
+    switches: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +154,10 @@ class Network(Structure):
     ) -> Tape:
         """Run forward once and keep what reversing needs.
 
+        Where an input has flat areas and the network pools by maxima, kernels serve that treat
+        equal windows equally (see `kernels.flat`): slower than those of `net(x)`, and equal to them
+        but for rounding.
+
         Parameters
         ----------
         *inputs : array
@@ -178,19 +183,21 @@ class Network(Structure):
         values = {name: frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         recipe = self._recipe(values, found, keep)
-        plan = None if timed else self._planner.plan(self, values, recipe.held, recipe.keeping)
-        if plan is not None:
-            given, statistics = plan.run(values)
-            held = {name: frozen(value) for name, value in given.items()}
-            return self._tape(recipe, {**values, **held}, statistics, {})
-        held, statistics, seconds = dict(values), {}, {}
-        for step in self._execute(values, self.nodes):
-            if step.statistic is not None and step.name in recipe.keeping:
-                statistics[step.name] = step.statistic
-            seconds[step.name] = step.seconds
-            if step.name in recipe.held:
-                held[step.name] = frozen(step.value)
-        return self._tape(recipe, held, statistics, seconds)
+        even = recipe.switches and any(kernels.has_flat_areas(x) for x in values.values())
+        with kernels.evenly(even):
+            plan = None if timed else self._planner.plan(self, values, recipe.held, recipe.keeping)
+            if plan is not None:
+                given, statistics = plan.run(values)
+                held = {name: frozen(value) for name, value in given.items()}
+                return self._tape(recipe, {**values, **held}, statistics, {}, even)
+            held, statistics, seconds = dict(values), {}, {}
+            for step in self._execute(values, self.nodes):
+                if step.statistic is not None and step.name in recipe.keeping:
+                    statistics[step.name] = step.statistic
+                seconds[step.name] = step.seconds
+                if step.name in recipe.held:
+                    held[step.name] = frozen(step.value)
+        return self._tape(recipe, held, statistics, seconds, even)
 
     def _tape(
         self,
@@ -198,12 +205,13 @@ class Network(Structure):
         held: Mapping[str, np.ndarray],
         statistics: Mapping[str, Packed],
         seconds: Mapping[str, float],
+        even: bool,
     ) -> Tape:
         calls = [
             call.keeping(statistics[call.name]) if call.name in statistics else call
             for call in recipe.calls
         ]
-        return Tape(self, calls, held, recipe.shapes, recipe.dropped, seconds)
+        return Tape(self, calls, held, recipe.shapes, recipe.dropped, seconds, even)
 
     def _recipe(
         self,
@@ -238,7 +246,8 @@ class Network(Structure):
                 else:
                     dropped[call.name] = " and ".join(rule.name for rule in rules)
         order = [name for name in [*self.inputs, *self.layers] if name in held]
-        return _Recipe(order, keeping, shapes, calls, dropped)
+        switches = any(call.block.statistic == "switches" for call in calls)
+        return _Recipe(order, keeping, shapes, calls, dropped, switches)
 
     def known_reversal(self, key: Any) -> tuple[Network, dict[str, str]] | None:
         """A reversed network drawn before, and whose bits its nodes hold."""

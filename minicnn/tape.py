@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn import rules as rulebook
 from minicnn.blocks import OUTPUT, Kept, Packed, Shape
 from minicnn.calls import Call, reaches
@@ -52,6 +53,8 @@ class Tape:
         Calls whose statistic was not kept, and for which rules the run was recorded.
     seconds : mapping
         Time each call took.
+    even : bool
+        Whether kernels ran that treat equal windows equally: the input had flat areas.
     """
 
     def __init__(
@@ -62,8 +65,9 @@ class Tape:
         shapes: Mapping[str, Shape],
         dropped: Mapping[str, str],
         seconds: Mapping[str, float],
+        even: bool = False,
     ) -> None:
-        self.network = network
+        self.network, self.even = network, even
         self.calls = tuple(calls)
         self._by_name = {call.name: call for call in calls}
         self.shapes = MappingProxyType(dict(shapes))
@@ -99,7 +103,8 @@ class Tape:
         missing = [name for name in names if name not in self._held]
         values = dict(self._held)
         if missing:
-            found = self.network.values(self.inputs, missing)
+            with kernels.evenly(self.even):
+                found = self.network.values(self.inputs, missing)
             values.update((name, frozen(value)) for name, value in found.items())
         return {name: values[name] for name in names}
 

@@ -5,11 +5,12 @@ only; `serving` says which kernel serves, so that faster ones take a block over 
 noticing.
 """
 
+from minicnn.kernels.flat import has_flat_areas
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.packed import Packed
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.reference import center_tap, channel_sum, put_add
-from minicnn.kernels.registry import Entry, using
+from minicnn.kernels.registry import Entry, evenly, using
 from minicnn.kernels.serving import (
     adam,
     added,
@@ -58,7 +59,9 @@ __all__ = [
     "conv",
     "conv_filter",
     "conv_transpose",
+    "evenly",
     "gather",
+    "has_flat_areas",
     "linear",
     "log_softmax",
     "lrn",

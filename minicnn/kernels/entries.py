@@ -41,8 +41,9 @@ def built_in() -> Iterable[Entry]:
     ):
         for block, make in (("conv2d", convolver), ("conv_transpose2d", transposer)):
             yield Entry(
-                block, method.name, make(method), method.why_not, method.cost, "cpu", method, about
-            )
+                block, method.name, make(method), method.why_not, method.cost, "cpu", method, about,
+                even=not method.name.startswith("winograd"),
+            )  # fmt: skip
     yield Entry(
         "conv_filter2d", "products", conv_filter, _compiled,
         lambda problem: problem.flops / (0.6 * FLOPS),
@@ -62,4 +63,4 @@ def built_in() -> Iterable[Entry]:
         ("conv_filter2d", "naive", study.naive_conv_filter, "the definition as seven loops"),
     ]
     for block, name, run, about in studied:
-        yield Entry(block, name, run, _planes, about=about)
+        yield Entry(block, name, run, _planes, about=about, even=name != "fft")

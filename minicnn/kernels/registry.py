@@ -58,6 +58,8 @@ class Entry:
         For planned networks: how to add its steps to a program.
     about : str
         One line.
+    even : bool
+        Whether equal windows get equal results wherever they lie; see `flat`.
     """
 
     block: str
@@ -68,6 +70,7 @@ class Entry:
     device: str = "cpu"
     method: Any = None
     about: str = ""
+    even: bool = True
 
     def __post_init__(self) -> None:
         if self.block not in BLOCKS:
@@ -148,6 +151,16 @@ def using(measured: bool | None = None, **kernels: str) -> Iterator[None]:
         _overruled.reset(token)
 
 
+@contextmanager
+def evenly(wanted: bool = True) -> Iterator[None]:
+    """Within this context kernels serve that treat equal windows equally, or those asked for."""
+    token = _overruled.set({**overruled(), "even": True} if wanted else overruled())
+    try:
+        yield
+    finally:
+        _overruled.reset(token)
+
+
 def overrule(text: str) -> dict[str, str]:
     """Kernels by block from text such as "conv2d=direct,conv_transpose2d=winograd2".
 
@@ -184,6 +197,8 @@ def choose(block: str, problem: Convolution) -> tuple[Entry, str]:
             return wished, "asked for"
         note = f"; {wished.name} {reason}"
     fitting = [entry for entry in found if not entry.why_not(problem)]
+    if wishes.get("even"):
+        fitting = [entry for entry in fitting if entry.even]
     if wishes.get("measured"):
         times = _measured(block, problem, fitting)
         best = min(times, key=lambda name: times[name])
