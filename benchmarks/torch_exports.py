@@ -10,9 +10,10 @@ minicnn opens a batch that the file fixes, torch judges two images.
 
 A unit so near zero that rounding carries it over has its mask turned, and with it some percent of
 the gradient: in a large network some always are, since exporters round weights when they fold batch
-normalisation into them. Where the gradients differ by more than the figure to reach, they are
-compared once more in float64, of a file exported without folding, which tells rounding from
-mistakes; and `torch's own` says how far torch's gradient in float32 is from torch's in float64.
+normalisation into them. Where the gradients differ by more than the figure to reach, three more
+columns tell rounding from mistakes. `in float64`: both gradients again in float64, of a file
+exported without folding. `same masks`: our gradient beside the same reversed network, its masks and
+switches, run in float64. `torch's own`: torch's gradient in float32 beside torch's in float64.
 
 A run that is cut off goes on where it stopped.
 """
@@ -39,7 +40,7 @@ import minicnn
 __all__ = ["compared", "main", "run"]
 
 FORWARD, GRADIENT = 1e-4, 1e-3  # the figures to reach
-SHARES = ("forward", "gradient", "in float64", "torch's own")
+SHARES = ("forward", "gradient", "in float64", "torch's own", "same masks")
 COLUMNS = ("opset", "nodes", "batch", *SHARES, "verdict")
 
 
@@ -91,6 +92,8 @@ def compared(
             net.float()
             row["in float64"].append(share(exact.backward(top.double().numpy()), truth))
             row["torch's own"].append(share(theirs, truth))
+            same = tape.reverse().astype(np.float64)(top.double().numpy())
+            row["same masks"].append(share(tape.backward(top.numpy()), same))
         if row["forward"][-1] > FORWARD and not by_module:
             row["verdict"] = first_off(path, ours, {"x": x.numpy()}, FORWARD)
     return row
@@ -111,7 +114,8 @@ def verdict(row: dict[str, Any]) -> str:
         return "forward off"
     if max(row["gradient"]) <= GRADIENT:
         return "agrees"
-    return "agrees in float64" if max(row["in float64"]) <= GRADIENT else "gradient off"
+    exact = max(*row["in float64"], *row["same masks"]) <= GRADIENT
+    return "agrees in float64" if exact else "gradient off"
 
 
 def run(name: str, exporter: str, dynamic: bool, net: nn.Module, options: Any) -> dict[str, Any]:

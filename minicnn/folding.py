@@ -82,4 +82,5 @@ def _folded(
         while names[i] in given:
             names[i] += ".folded"
         arrays[names[i]] = np.ascontiguousarray(values, w.dtype)
-    return Node(norm.name, layer.block, (layer.operands[0], *names), layer.label, layer.module)
+    module = norm.module or layer.module
+    return Node(norm.name, layer.block, (layer.operands[0], *names), layer.label, module)

@@ -404,7 +404,7 @@ class Network(Structure):
 
     def drop_softmax(self) -> Network:
         """The network up to its class scores; the same where no softmax ends it."""
-        return drop_softmax(self).frozen_like(self)
+        return drop_softmax(self)._frozen_like(self)
 
     def fold_bn(self) -> Network:
         """Each batch norm folded into the layer before it, where nothing else reads that layer.
@@ -416,9 +416,9 @@ class Network(Structure):
         >>> len(net.fold_bn().nodes) == len(net.nodes)         # it has none left to fold
         True
         """
-        return fold_batch_norm(self).frozen_like(self)
+        return fold_batch_norm(self)._frozen_like(self)
 
-    def frozen_like(self, other: Network) -> Network:
+    def _frozen_like(self, other: Network) -> Network:
         """Freeze new arrays if those of the network that it was made from are frozen."""
         writable = any(array.flags.writeable for array in other.arrays.values())
         return self if writable else self.freeze()
@@ -454,9 +454,10 @@ class Network(Structure):
         """
         own = self.state_dict()
         for name in {**own, **state}:
-            if name not in state or name not in own:
-                where = "the state" if name not in state else self.name
-                raise UnknownNameError(f"{where} has no {name!r}. {nearest(name, own)}")
+            if name not in own:
+                raise UnknownNameError(f"{self.name} has no {name!r}. {nearest(name, own)}")
+            if name not in state:
+                raise UnknownNameError(f"The state lacks {name!r}; it must have every array.")
             if np.shape(state[name]) != own[name].shape:
                 raise ShapeError(
                     f"{name} has shape {np.shape(state[name])}; {own[name].shape} needed."
@@ -490,7 +491,14 @@ class Network(Structure):
         return drawing.summary(self)
 
     def to_dot(self, mirror: Network | None = None) -> str:
-        """The graph as Graphviz text; with a reversed network as its mirror, side by side."""
+        """The graph as Graphviz text; with a reversed network as its mirror, side by side.
+
+        The text is returned, not written: `Path("net.dot").write_text(net.to_dot())`.
+        """
+        if mirror is not None and not isinstance(mirror, Network):
+            raise InputError(
+                "to_dot takes a reversed network; write its result to a file yourself."
+            )
         return drawing.to_dot(self, mirror)
 
     def __str__(self) -> str:

@@ -43,6 +43,15 @@ class Preprocess:
     layout: str = "NCHW"
 
     def __post_init__(self) -> None:
+        if isinstance(self.size, str):
+            raise InputError(
+                f"Preprocess({self.size!r}): presets are asked for by name when loading, "
+                f"load(file, preprocess={self.size!r})."
+            )
+        for name in ("mean", "std"):  # one number will do for a grey image
+            value = getattr(self, name)
+            numbers = (value,) if isinstance(value, (int, float)) else tuple(value)
+            object.__setattr__(self, name, numbers)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise InputError(
                 f"mean and std need one or three numbers each; got {self.mean}, {self.std}."
@@ -51,9 +60,9 @@ class Preprocess:
             raise InputError(f"order={self.order!r}: channels come as RGB or BGR.")
         if self.layout not in ("NCHW", "NHWC"):
             raise InputError(f"layout={self.layout!r}: images are laid out as NCHW or NHWC.")
-        numbers = (*self.mean, *self.std, self.scale)
-        if not all(isinstance(n, (int, float)) and abs(n) < 1e6 for n in numbers):
-            raise InputError(f"mean, std and scale are numbers; got {numbers}.")
+        values = (*self.mean, *self.std, self.scale)
+        if not all(isinstance(n, (int, float)) and abs(n) < 1e6 for n in values):
+            raise InputError(f"mean, std and scale are numbers; got {values}.")
         if not min(self.std) > 0:
             raise InputError(f"std must be positive; got {self.std}.")
         pair = isinstance(self.crop, tuple) and len(self.crop) == 2 and None not in self.crop

@@ -106,14 +106,16 @@ def channel(tape: Tape, at: str, number: int) -> Seed:
     return Seed(at, p, f"{at} channel {number}", (number,))
 
 
-def logit(tape: Tape, number: int | None = None) -> Seed:
-    """A class's score before softmax; the winning class by default.
+def logit(tape: Tape, number: int | str | None = None) -> Seed:
+    """A class's score before softmax, by number or name; the winning class by default.
 
     Where scores are maps, the place at which the class is strongest.
     """
     at = tape.network.logits
     scores = tape[at][0]
     flat = scores.reshape(scores.shape[0], -1).max(axis=1)
+    if isinstance(number, str):
+        number = _class_number(tape, number)
     if number is None:
         number = int(flat.argmax())
     if not 0 <= number < len(flat):
@@ -195,14 +197,19 @@ def choose(tape: Tape, layer: str | None, text: str) -> Seed:
     if layer is None and text.strip().lower() == "max":
         return default(tape)
     if layer is None and tape.network.classifies:
-        names = [name.lower() for name in tape.network.labels]
-        if text.strip().lower() in names:
-            return logit(tape, names.index(text.strip().lower()))
-        try:
-            return logit(tape, int(text))
-        except ValueError:
-            hint = nearest(text, tape.network.labels) if names else "Name a layer for other units."
-            raise UnitError(
-                f"Without a layer a unit is a class, by number or name; {text!r} is neither. {hint}"
-            ) from None
+        return logit(tape, _class_number(tape, text))
     return parse(tape, layer or tape.network.outputs[0], text)
+
+
+def _class_number(tape: Tape, text: str) -> int:
+    """A class by its name or number."""
+    names = [name.lower() for name in tape.network.labels]
+    if text.strip().lower() in names:
+        return names.index(text.strip().lower())
+    try:
+        return int(text)
+    except ValueError:
+        hint = nearest(text, tape.network.labels) if names else "Name a layer for other units."
+        raise UnitError(
+            f"Without a layer a unit is a class, by number or name; {text!r} is neither. {hint}"
+        ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -166,9 +167,9 @@ class Structure:
         return list(found)
 
     @property
-    def params(self) -> dict[str, np.ndarray]:
+    def params(self) -> Mapping[str, np.ndarray]:
         """What can learn, by name: the arrays themselves, read-only while the network is frozen."""
-        return {name: self.arrays[name] for name in self.parameter_names()}
+        return MappingProxyType({name: self.arrays[name] for name in self.parameter_names()})
 
     @property
     def tensors(self) -> dict[str, TensorFacts]:
@@ -249,6 +250,8 @@ class Structure:
             name: (None, shape[1], *[None] * (len(shape) - 2))
             if open_sizes and len(shape) > 2
             else (None, *shape[1:])
+            if shape
+            else ()
             for name, shape in known.items()
         }
         kept = [name for name in starts if name in used or name in ends]
@@ -353,8 +356,8 @@ class Structure:
         )
         if not fits:
             raise ShapeError(
-                f"Input {name} has shape {x.shape}; {self.name} needs {spoken(shape)} "
-                f"(batch, channels, height, width)."
+                f"Input {name} has shape {x.shape}; {self.name} needs {spoken(shape)}"
+                + (" (batch, channels, height, width)." if len(shape) == 4 else ".")
             )
         if x.dtype.kind == "f" and not kernels.all_finite(x):
             bad = "NaN" if np.isnan(x).any() else "infinity"

@@ -532,7 +532,8 @@ def grid_axis(g, n, mode, padding, align_corners):
     rise = (n - 1) / 2 if align_corners else n / 2
     u = (g + 1) * rise - (0 if align_corners else 0.5)
     u = round(u) if mode == "nearest" else u
-    u, direction = brought_in(u, n, padding, align_corners)
+    if not (mode == "cubic" and padding == "border"):  # its taps are held, not its place
+        u, direction = brought_in(u, n, padding, align_corners)
     first = math.floor(u)
     if mode == "nearest":
         taps = [(first, 1, 0)]

@@ -98,7 +98,7 @@ def test_compare_prints_the_strongest_classes_as_percentages(folder):
     output = typed("compare", "plain.onnx", "photo.png")
     network = minicnn.load("plain.onnx")
     shares = network(photo("photo.png", network.preprocess))[0]
-    printed = re.findall(r"(\d+\.\d\d)%\s+(\d+)", output)
+    printed = re.findall(r"(\d+\.\d\d)%\s+class (\d+)", output)
     assert [int(number) for _, number in printed] == np.argsort(-shares).tolist()
     for share, number in printed:
         assert float(share) == pytest.approx(100 * shares[int(number)], abs=0.011)
@@ -339,7 +339,7 @@ def test_demo_writes_a_picture_and_says_what_to_type_next(folder):
     output = typed("demo")
     look("minicnn-demo.png")
     assert str(folder / "minicnn-demo.png") in output
-    assert re.search(r"\d+\.\d\d%\s+7", output)
+    assert re.search(r"\d+\.\d\d%\s+class 7", output)
 
 
 def test_what_the_demo_tells_to_type_works(folder):

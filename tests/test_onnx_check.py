@@ -30,7 +30,7 @@ def test_the_bundled_network_is_reported_whole():
     assert report.inputs == ["image  float (batch, 1, 28, 28)"]
     assert [hint.points_to for hint in report.hints] == ["stated"]
     text = str(report)
-    for part in ("opset 13", "written by minicnn", "Conv 4", "13 blocks", "FLOPs a run"):
+    for part in ("opset 13", "written by minicnn", "Conv 4", "13 blocks", "FLOPs for 1x1x28x28"):
         assert part in text
 
 

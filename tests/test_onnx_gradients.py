@@ -9,6 +9,7 @@ for seeded p and v. Inputs move a little first, away from the round numbers of t
 functions have kinks and ties.
 """
 
+import re
 import warnings
 
 import numpy as np
@@ -21,6 +22,7 @@ from test_onnx_backend import RUN
 from minicnn.errors import NotDifferentiableError
 
 STEP, CLOSE = 3e-8, 1e-4
+REASONS = re.compile("gradient|does not depend|transpose")  # why there may be no signal
 SHAPING = ("scales", "roi", "ratio")  # floats that are no values
 KINKS = (
     "test_gridsample",
@@ -64,11 +66,7 @@ def checked(network, output, values, rng):
         try:
             q = tape.backward(p, at=output, wrt=name)
         except NotDifferentiableError as error:
-            assert (
-                "gradient" in str(error)
-                or "does not depend" in str(error)
-                or "transpose" in str(error)
-            )
+            REASONS.search(str(error)) or pytest.fail(str(error))
             continue
         v = rng.standard_normal(values[name].shape)
 

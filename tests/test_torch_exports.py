@@ -41,3 +41,4 @@ def test_outputs_and_gradients_agree(exports, named, exporter, dynamic):
     assert row["verdict"] in ("agrees", "agrees in float64"), row
     assert max(row["forward"]) <= 1e-4
     assert max(row["in float64"] or row["gradient"]) <= 1e-3
+    assert max(row["same masks"], default=0) <= 1e-4

@@ -60,8 +60,6 @@ class _Grid(Block):
             there = rest <= high - low
             u = np.where(there, rest, 2 * (high - low) - rest) + u.dtype.type(low)
             slope = np.where(there, slope, -slope)
-        elif self.mode == "cubic":  # its taps may reach out, its places only to the image's edges
-            return np.where((u < low) | (u > high), np.clip(u, 0, n - 1), u), slope
         if self.mode == "cubic":
             return u, slope
         return np.clip(u, 0, n - 1), slope * ((u > 0) & (u < n - 1))

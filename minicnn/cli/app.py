@@ -131,7 +131,7 @@ def show_top(tape: Tape, most: int = 5) -> None:
     rows = [
         [
             f"{share:.2%}" if share >= 0.0001 else "< 0.01%",
-            name,
+            f"class {name}" if name == str(number) else name,
             "" if name == str(number) else f"(class {number})",
         ]
         for number, name, share in top_classes(tape, most)

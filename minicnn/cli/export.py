@@ -16,8 +16,9 @@ from minicnn.cli.app import (
     shown_path,
     warn_if_assumed,
 )
-from minicnn.errors import InputError
+from minicnn.errors import InputError, OutputError
 from minicnn.files import check_writable
+from minicnn.network import Network
 
 
 @app.command("export")
@@ -32,8 +33,9 @@ def command(
         typer.Option(help="Write the network reversed for this photo: its masks and switches."),
     ] = None,
     rule: Annotated[
-        str, typer.Option(help="With --photo: the backward rule, by name or letter code.")
-    ] = "desalinet",
+        str | None,
+        typer.Option(help="With --photo: the backward rule, by name or letter code; desalinet."),
+    ] = None,
     fold_bn: Annotated[
         bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")
     ] = False,
@@ -44,17 +46,36 @@ def command(
 ) -> None:
     """Write a network as ONNX, checked by ONNX's own checker; any runtime executes it."""
     check_writable(out)
-    if photo is None and rule != "desalinet":
+    if out.suffix.lower() != ".onnx":
+        raise OutputError(f"Cannot write a network to {out}: the name must end in .onnx.")
+    if out.exists() and Path(model).exists() and out.samefile(model):
+        raise OutputError(f"{out} is the file to read; give another name to write to.")
+    if photo is None and rule is not None:
         raise InputError("--rule belongs to --photo: a network is reversed for an image.")
-    network = open_model(model, preprocess)
-    network = network.fold_bn() if fold_bn else network
-    network = network.drop_softmax() if drop_softmax else network
+    network = _simpler(open_model(model, preprocess), fold_bn, drop_softmax)
     if photo is not None:
         warn_if_assumed(network)
         x, _ = open_photo(photo, network)
+        rule = rule or "desalinet"
         network = network.record(x, rules=[rule]).reverse(at=layer or network.logits, rule=rule)
     elif layer is not None:
         network = network.cut(outputs=layer)
     network.save(out)
     print(repr(network).strip("<>"))
     print(f"{out.stat().st_size:,} bytes: {shown_path(out)}")
+    if photo is not None:
+        print("Its input p is the signal that is sent back, such as minicnn.seeds.logit(tape).p:")
+        print(f"  onnxruntime.InferenceSession({out.name!r}).run(None, {{'p': p}})")
+
+
+def _simpler(network: Network, fold_bn: bool, drop_softmax: bool) -> Network:
+    """What was asked for done, or said to change nothing."""
+    for wanted, what, change in (
+        (fold_bn, "no batch norm to fold", Network.fold_bn),
+        (drop_softmax, "no softmax to drop", Network.drop_softmax),
+    ):
+        if wanted:
+            before, network = network, change(network)
+            if len(network.nodes) == len(before.nodes):
+                print(f"Note: {network.name} has {what}.")
+    return network

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from minicnn.cli.app import app, program, shown_path
-from minicnn.data import fetching
+from minicnn.data import bundled_model, fetching
 from minicnn.data.catalogue import (
     Entry,
     catalogue,
@@ -37,10 +37,12 @@ app.add_typer(models, name="models")
 def command(context: typer.Context) -> None:
     """List known networks and which of them are here; get their files, add your own."""
     if context.invoked_subcommand is None:
-        _list()
+        list_known()
 
 
-def _list() -> None:
+@models.command("list")
+def list_known() -> None:
+    """List known networks: those at hand first, then those that can be fetched."""
     there = inventory()
     here = {found.entry.name for found in there if found.entry is not None}
     rows = [
@@ -54,6 +56,9 @@ def _list() -> None:
         ]
         for entry in catalogue()
     ]
+    rows.sort(key=lambda row: ("here", *FETCHABLE.values()).index(row[-1]))
+    size = bundled_model().stat().st_size
+    rows.insert(0, ["mnist", "bundled", "13", shown_bytes(size), "1x1x28x28", "here"])
     print(table(["name", "network", "opset", "size", "input", "file"], rows, right=(2, 3)))
     own = [found.path.stem for found in there if found.entry is None]
     if own:
@@ -80,6 +85,9 @@ def get(
     ] = None,
 ) -> None:
     """Fetch a network's file into the model folder and compare its SHA-256."""
+    if name == bundled_model().stem:
+        print(f"{name} comes with minicnn: nothing to fetch.")
+        return
     entries = named(name)
     if not entries:
         known = dict.fromkeys(entry.family for entry in catalogue())

@@ -27,4 +27,4 @@ def command(
     if dot is not None:
         with atomic_path(dot) as temporary:
             temporary.write_text(network.to_dot(), encoding="utf-8")
-        print(f"graph: {shown_path(dot)}")
+        print(f"graph: {shown_path(dot)}; drawn by: dot -Tsvg {dot.name} -o {dot.stem}.svg")

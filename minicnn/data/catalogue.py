@@ -27,6 +27,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ class Found:
     entry: Entry | None = None
 
 
+@cache
 def catalogue() -> tuple[Entry, ...]:
     """All entries, by family and opset.
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from minicnn.data.bundled import bundled_digits, bundled_photos
+from minicnn.data.bundled import bundled_digits, bundled_path, bundled_photos
 from minicnn.errors import ImageError, InputError
 from minicnn.preprocess import Preprocess, preset
 
@@ -23,14 +22,14 @@ MOST_PIXELS = 89_478_485  # Pillow's own limit: a larger picture is taken for a 
 
 
 def open_photo(path: str | os.PathLike[str]) -> Image.Image:
-    """Open an image file as RGB.
+    """Open an image file as RGB; "china", "flower" and "digit_7" are bundled ones.
 
     Raises
     ------
     ImageError
         If the file is missing, no image, truncated, or larger than 89 megapixels.
     """
-    path = Path(path)
+    path = bundled_path(os.fspath(path))
     if not path.exists():
         raise ImageError(
             f"There is no file {path}. Give the path of a photo, or the name of a bundled one: "
@@ -68,7 +67,7 @@ def photo(path: str | os.PathLike[str], preprocess: Preprocess | str | None = No
     Parameters
     ----------
     path : path-like
-        An image file.
+        An image file, or the name of a bundled one, such as "china" or "digit_7".
     preprocess : Preprocess or str, optional
         Usually `net.preprocess`; "imagenet" by default.
 

@@ -42,4 +42,4 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
     """
     check_format(path)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi)
+        figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08)

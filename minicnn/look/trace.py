@@ -124,6 +124,7 @@ def trace(
     -------
     Trace
     """
+    list(network.steps(x))  # kernels are loaded or compiled now, and not while timed
     tape = network.record(x, keep="all", timed=True)
     seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
@@ -131,6 +132,7 @@ def trace(
     back: dict[str, list[tuple[str, float]]] = {}
     ranges = {name: (Range.of(seed.p), seed.p.size) for name in reversed_network.inputs}
     back_seconds = 0.0
+    list(reversed_network.steps(seed.p))  # the same
     for step in reversed_network.steps(seed.p):
         ranges[step.name] = (Range.of(step.value), step.value.size)
         back_seconds += step.seconds

@@ -71,6 +71,8 @@ class FileReport:
         The network without its weights, if it can be loaded.
     flops : int
         Floating-point operations of one run of it.
+    outside : list of str
+        Files beside it that hold weights.
     """
 
     path: Path
@@ -88,6 +90,7 @@ class FileReport:
     hints: list[Hint] = field(default_factory=list)
     network: Network | None = None
     flops: int = 0
+    outside: list[str] = field(default_factory=list)
 
     @property
     def runs(self) -> bool:
@@ -99,7 +102,8 @@ class FileReport:
         lines = [
             ("file", f"{self.path.name}: ONNX opset {self.opset}, IR {self.ir}"
              + (f", written by {self.producer}" if self.producer else "")),
-            ("size", f"{shown_bytes(self.bytes)}; weights {shown_bytes(self.weight_bytes)}, "
+            ("size", f"{' and '.join([shown_bytes(self.bytes), *self.outside])}; "
+             f"weights {shown_bytes(self.weight_bytes)}, "
              f"{self.parameters:,} numbers"),
             *_listed("inputs", self.inputs),
             *_listed("outputs", self.outputs),
@@ -111,12 +115,22 @@ class FileReport:
             lines.append(("not read", f"{one.operator} x{one.count} (at {at}{why})"))
         if self.network is not None:
             lines.append(
-                ("runs", f"yes: {len(self.network.nodes)} blocks, {self.flops:,} FLOPs a run")
+                (
+                    "runs",
+                    f"yes: {len(self.network.nodes)} blocks, {self.flops:,} FLOPs for "
+                    + " and ".join(
+                        _times(self.network.default_shape(n)) for n in self.network.inputs
+                    ),
+                )
             )
             lines += _listed("photos", [str(hint) for hint in self.hints] or ["no signs"])
         else:
             lines.append(("runs", f"no: {self.problem}" if self.problem else "no"))
         return "\n".join(f"{head:9}  {text}" for head, text in lines)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a number"
 
 
 def _listed(head: str, texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -157,6 +171,7 @@ def check(path: str | os.PathLike[str]) -> FileReport:
         outputs=[_spoken(value) for value in model.graph.output],
         operators=dict(Counter(_full_name(node) for node in model.graph.node).most_common()),
         missing=_missing(model.graph, opset),
+        outside=_outside(model.graph),
     )
     if report.missing:
         return report
@@ -199,6 +214,18 @@ def _stand_ins(opened: OpenedModel, dtype: np.dtype) -> dict[str, np.ndarray]:
             zero = np.zeros((), kind if kind.kind in "iub" else dtype)
             arrays[tensor.name] = np.broadcast_to(zero, tuple(tensor.dims))
     return arrays
+
+
+def _outside(graph: onnx.GraphProto) -> list[str]:
+    """The files in which weights lie, other than the model's own."""
+    return sorted(
+        {
+            entry.value
+            for tensor in graph.initializer
+            for entry in tensor.external_data
+            if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
+        }
+    )
 
 
 def _missing(graph: onnx.GraphProto, opset: int) -> list[Missing]:

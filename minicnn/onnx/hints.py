@@ -22,7 +22,14 @@ from minicnn.network import Network
 from minicnn.preprocess import PRESETS, Preprocess, preset
 from minicnn.structure import FreeShape
 
-__all__ = ["Hint", "chosen_labels", "chosen_preprocess", "image_layout", "preprocess_hints"]
+__all__ = [
+    "Hint",
+    "check_fits",
+    "chosen_labels",
+    "chosen_preprocess",
+    "image_layout",
+    "preprocess_hints",
+]
 
 FAMILIES = {  # how the names of producers begin, and what their model collections were trained with
     "pytorch": ("imagenet", "torch's own networks take RGB in 0..1, ImageNet's mean and deviation"),
@@ -97,6 +104,22 @@ def chosen_preprocess(
         return replace(how, size=max(how.crop_size or ())), "assumed: grey in 0..1"
     how = replace(PRESETS["imagenet"], layout=layout)
     return _sized(how, shape), "assumed: ImageNet's mean and deviation"
+
+
+def check_fits(how: Preprocess, shape: FreeShape, where: str) -> None:
+    """Refuse a preprocessing whose images a network cannot take."""
+    channels = shape[how.channel_axis :][:1]
+    if channels not in ((None,), (), (how.channels,)):
+        raise InputError(
+            f"{where} takes {channels[0]} channel(s); this preprocessing gives {how.channels}. "
+            f"Give a Preprocess with as many means and deviations."
+        )
+    sides = _sides(shape, how.layout)
+    if len(shape) == 4 and None not in sides and how.crop_size not in (None, sides):
+        raise InputError(
+            f"{where} takes images of {sides[0]}x{sides[1]}; this preprocessing crops them to "
+            f"{how.crop_size}. Give Preprocess(size=..., crop={sides})."
+        )
 
 
 def _sides(shape: FreeShape, layout: str) -> FreeShape:

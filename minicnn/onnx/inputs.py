@@ -79,6 +79,12 @@ def given_shapes(
                 f"shape={shape!r} does not fit: inputs are "
                 + ", ".join(f"{n} with {len(d)} axes" for n, d in free.items())
             )
+        odd = [i for i, (n, m) in enumerate(zip(free[name], dims)) if i and n not in (None, m)]
+        if odd:
+            raise InputError(
+                f"shape={dims} does not fit: the file fixes axis {odd[0]} of {name} at "
+                f"{free[name][odd[0]]}. Export it for another size, or with open sides."
+            )
     return given
 
 

@@ -11,7 +11,7 @@ from minicnn.data.catalogue import find
 from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.onnx.files import open_model
-from minicnn.onnx.hints import chosen_labels, chosen_preprocess
+from minicnn.onnx.hints import check_fits, chosen_labels, chosen_preprocess
 from minicnn.onnx.inputs import float_type
 from minicnn.onnx.reading import read
 from minicnn.preprocess import Preprocess
@@ -64,6 +64,10 @@ def load(
     ShapeError
         If shapes do not fit; the node is named.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(
+            f"load takes a file's path or a network's name, not {type(path).__name__}."
+        )
     found = find(os.fspath(path))
     opened, entry = open_model(found.path), found.entry
     dtype = float_type(opened.model.graph)
@@ -74,12 +78,7 @@ def load(
         how, _ = chosen_preprocess(entry.preprocess, network, opened.where)
         source = "assumed: probably that of its family" if entry.probably else "catalogue"
     if how is not None and network.inputs:
-        channels = next(iter(network.inputs.values()))[how.channel_axis :][:1]
-        if channels not in ((None,), (), (how.channels,)):
-            raise InputError(
-                f"{opened.where} takes {channels[0]} channel(s); this preprocessing gives "
-                f"{how.channels}. Give a Preprocess with as many means and deviations."
-            )
+        check_fits(how, next(iter(network.inputs.values())), opened.where)
     metadata = {**network.metadata, "minicnn.preprocess.source": source}
     network = network.derived(preprocess=how, metadata=metadata)
     known = labels if labels is not None or entry is None else entry.labels
