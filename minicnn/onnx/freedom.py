@@ -6,7 +6,7 @@ same settings on the same arrays, and images of any size if doubling their open 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -34,6 +34,7 @@ def is_free(
     one: Lowering,
     lowered: Callable[[Mapping[str, Shape]], Lowering],
     shapes: Mapping[str, Shape],
+    outputs: Sequence[str],
     insist: bool = False,
 ) -> bool:
     """Whether other input shapes give the same graph: whether the network is free in them."""
@@ -43,7 +44,7 @@ def is_free(
         if not insist:
             return False
         raise ModelFileError(f"{error} This file does not work for other batches.") from None
-    same = _same_graph(one, other)
+    same = _same_graph(one, other) and _same_lengths(one, other, outputs)
     if insist and not same:
         odd = [a.name for a, b in zip(one.nodes, other.nodes, strict=False) if not _same_node(a, b)]
         raise ModelFileError(
@@ -52,6 +53,12 @@ def is_free(
             + ". Give a number (batch=8), or export it with a dynamic batch axis."
         )
     return same
+
+
+def _same_lengths(one: Lowering, other: Lowering, outputs: Sequence[str]) -> bool:
+    """Whether outputs that are as long as the batch stay so: a graph may look at one image only."""
+    pairs = [(one.values[name], other.values[name]) for name in outputs if name in one.values]
+    return all(b.shape[:1] == (other.images,) for a, b in pairs if a.shape[:1] == (one.images,))
 
 
 def _same_graph(one: Lowering, other: Lowering) -> bool:

@@ -62,13 +62,15 @@ def read(
 
     lowering = lowered(concrete)
     more = {name: one_more(shape) for name, shape in concrete.items()}
-    any_batch = not isinstance(batch, int) and is_free(lowering, lowered, more, batch == "dynamic")
     ends = [output.name for output in graph.output]
+    any_batch = not isinstance(batch, int) and is_free(
+        lowering, lowered, more, ends, batch == "dynamic"
+    )
     nodes, outputs = _only_needed(lowering, ends, where, constants is not None)
     used = {operand for node in nodes for operand in node.operands} | set(outputs)
     doubled = {name: doubled_sizes(free[name], shape) for name, shape in concrete.items()}
     is_open = not lowering.reads_shapes and (
-        doubled == concrete or is_free(lowering, lowered, doubled)
+        doubled == concrete or is_free(lowering, lowered, doubled, ())
     )
     open_sizes = free if is_open else {}
     inputs = {

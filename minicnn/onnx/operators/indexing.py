@@ -14,8 +14,24 @@ from minicnn.onnx.registry import operator
 
 @operator("Gather")
 def gather(node: Any) -> Any:
+    """All of the first axis in order is a change of shape: so torch writes as_strided.
+
+    In a file that fixes the batch it is one for other batches too, as a baked reshape is.
+    """
     indices = np.asarray(node.constant(1, "indices")).astype(np.int64)
-    return node.add(B.Take(indices, node.attribute("axis", 0)))
+    axis, shape, lowering = node.attribute("axis", 0), node.shape(), node.lowering
+    images = lowering.images or 1
+    whole = indices.size * images == shape[0] * (lowering.batch or images) if shape else False
+    if (
+        axis == 0
+        and whole
+        and indices.ndim
+        and indices.size
+        and not node.is_constant()
+        and (np.array_equal(indices.reshape(-1), np.arange(indices.size)))
+    ):
+        return node.add(B.Reshape((-1, *indices.shape[1:], *shape[1:])))
+    return node.add(B.Take(indices, axis))
 
 
 @operator("GatherElements", since=11)
