@@ -278,8 +278,8 @@ class Plan:
         """The fields of a group's epilogue."""
         fields: dict[str, Any] = {}
         mode = 0
-        inside = {node.name for node in group.nodes}
         y_channels = self.shapes[group.name][1]
+        running = group.head.name if group.head else group.source  # what the next block works on
         for node in group.tails:
             block = node.block
             if isinstance(block, BatchNorm):
@@ -293,11 +293,7 @@ class Plan:
                 factor = next(self.arrays[o] for o in node.operands if o in self.arrays)
                 fields["scale"] = program.constant(np.ascontiguousarray(factor.reshape(-1)))
             elif isinstance(block, Add):
-                other = next(
-                    o
-                    for o in node.operands
-                    if o not in inside and (group.head or o != group.source)
-                )
+                other = next(o for o in node.operands if o != running)
                 fields.update(self.image(other).steps("residual"))
             elif isinstance(block, Mask):
                 mode |= ending.MASK
@@ -316,6 +312,7 @@ class Plan:
                 mode |= ending.RECTIFY
                 if node.name in self.keeping:
                     fields.update(bit_steps("signs", self._kept(node.name), self.shapes[node.name]))
+            running = node.name
         if mode:
             fields["mode"] = mode
         return fields

@@ -57,13 +57,13 @@ class Image:
     width: int
     pixel: int
     channel: int = 1
-    row: int = 0
-    image: int = 0
+    row: int = None  # type: ignore[assignment]  # resolved below; 0 is a step, of what is repeated
+    image: int = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if not self.row:
+        if self.row is None:
             object.__setattr__(self, "row", self.width * self.pixel)
-        if not self.image:
+        if self.image is None:
             object.__setattr__(self, "image", self.height * self.row)
 
     @classmethod
