@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from minicnn.errors import printable
 
 if TYPE_CHECKING:
     from minicnn.network import Network
@@ -13,9 +15,12 @@ __all__ = ["Text", "columns", "count", "plan", "summary", "table", "times", "to_
 
 
 class Text(str):
-    """A string that shows itself as it is, also at the prompt."""
+    """A string that shows itself as it is, also at the prompt, but for what `printable` spells out."""
 
     __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        return super().__new__(cls, printable(text, lines=True))
 
     def __repr__(self) -> str:
         return str(self)
@@ -49,20 +54,22 @@ def plan(
     views = sum(kernel.startswith("view") for _, _, kernel, _ in steps)
     rows = [[value, kinds, times(shape), kernel] for value, kinds, kernel, shape in steps]
     head = (
-        f"{name}: {blocks} blocks in {len(steps) - views} steps, {count(arena)}B of memory used "
-        f"again and again, {count(packs)}B of packed filters"
+        f"{printable(name)}: {blocks} blocks in {len(steps) - views} steps, {count(arena)}B of "
+        f"memory used again and again, {count(packs)}B of packed filters"
     )
     return Text(f"{head}\n{table(['value', 'blocks run as one', 'output', 'kernel: why'], rows)}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
     """Columns set apart by two spaces; those listed in `right` are aligned right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return columns([header, ["-" * width for width in widths], *rows], right)
+    rows = _seen([header, *rows])
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return columns([rows[0], ["-" * width for width in widths], *rows[1:]], right)
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
     """The same without a header."""
+    rows = _seen(rows)
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:
@@ -73,6 +80,11 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Text:
         return "  ".join(cells).rstrip()
 
     return Text("\n".join(map(line, rows)))
+
+
+def _seen(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Cells of one line each, as wide as they are long."""
+    return [[printable(cell) for cell in row] for row in rows]
 
 
 def blocks(network: Network) -> str:
@@ -111,11 +123,11 @@ HEADER = ["name", "block", "settings", "output", "params", "FLOPs"]
 def summary(network: Network) -> Text:
     """The table of `rows` with a title and totals."""
     shapes = network.infer_shapes()
-    inputs = ", ".join(f"{name} {times(shapes[name])}" for name in network.inputs)
+    inputs = ", ".join(f"{printable(name)} {times(shapes[name])}" for name in network.inputs)
     total = sum(array.size for array in network.state_dict().values())
     body = table(HEADER, rows(network), right=(4, 5))
     return Text(
-        f"{network.name}: {blocks(network)}, {total:,} parameters, "
+        f"{printable(network.name)}: {blocks(network)}, {total:,} parameters, "
         f"{count(network.flops)} FLOPs a run\ninput {inputs}\n{body}"
     )
 
@@ -167,7 +179,7 @@ def _box(network: Network, name: str) -> str:
 
 
 def _escaped(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', '\\"')
+    return printable(name).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def to_html(network: Network) -> str:

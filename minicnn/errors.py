@@ -1,7 +1,8 @@
 """Errors for people: each says what was given, what is needed and what to try.
 
 Everything minicnn raises on bad input is a `MiniCNNError`; the command line turns it into one
-paragraph and exit code 2. `nearest` finds the names a user may have meant.
+paragraph and exit code 2. `nearest` finds the names a user may have meant; `printable` makes what
+files call things safe for a terminal.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedOperatorError",
     "nearest",
+    "printable",
 ]
 
 
@@ -33,8 +35,7 @@ class MiniCNNError(Exception):
 
     def __str__(self) -> str:
         """The message, safe to print whatever names a file put into it."""
-        text = super().__str__()
-        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        text = printable(super().__str__(), lines=True)
         return (
             text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
         )
@@ -78,6 +79,28 @@ class RuleError(MiniCNNError):
 
 class NotDifferentiableError(MiniCNNError):
     """A gradient was asked for where there is none."""
+
+
+def printable(text: str, lines: bool = False) -> str:
+    r"""A text in which what cannot be seen, such as a terminal's commands, is spelled out.
+
+    Parameters
+    ----------
+    text : str
+        Perhaps a name out of a file, which may hold anything.
+    lines : bool
+        Whether it may go over several lines.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(printable("conv\x1b[2J"))
+    conv\x1b[2J
+    """
+    return "".join(c if c.isprintable() or (lines and c == "\n") else ascii(c)[1:-1] for c in text)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

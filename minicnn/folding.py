@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from minicnn.blocks import BatchNorm, Conv, ConvTranspose, Linear
-from minicnn.graph import Node
+from minicnn.graph import Node, taken_name
 from minicnn.structure import Structure
 
 __all__ = ["drop_softmax", "fold_batch_norm"]
@@ -44,11 +44,16 @@ def fold_batch_norm(network: AnyStructure) -> AnyStructure:
         readers[name] = readers.get(name, 0) + 1
     makers = {node.name: node for node in network.nodes}
     arrays, folded, gone = dict(network.arrays), {}, set()
+    taken = {*network.inputs, *network.layers, *network.arrays}
     for node in network.nodes:
         below = makers.get(node.operands[0]) if isinstance(node.block, BatchNorm) else None
         if below is None or readers[below.name] > 1 or not _takes_gain(below, network.arrays):
             continue
-        folded[node.name] = _folded(below, node, network.arrays, arrays)
+        weights = _folded(below, node, network.arrays)
+        names = [taken_name(f"{node.name}.{part}", taken) for part in ("weight", "bias")]
+        arrays.update(zip(names, weights, strict=True))
+        operands, module = (below.operands[0], *names), node.module or below.module
+        folded[node.name] = Node(node.name, below.block, operands, below.label, module)
         gone.add(below.name)
     nodes = [folded.get(node.name, node) for node in network.nodes if node.name not in gone]
     used = {operand for node in nodes for operand in node.operands}
@@ -63,9 +68,9 @@ def _takes_gain(node: Node, arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _folded(
-    layer: Node, norm: Node, given: Mapping[str, np.ndarray], arrays: dict[str, np.ndarray]
-) -> Node:
-    """The layer that does both; its new weights are entered among the arrays."""
+    layer: Node, norm: Node, given: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias of the layer that does both."""
     assert isinstance(norm.block, BatchNorm)
     g, b, mean, var = (given[name].astype(np.float64) for name in norm.operands[1:])
     gain, shift = norm.block.frozen(g, b, mean, var)
@@ -77,10 +82,4 @@ def _folded(
     else:
         scaled = w * gain.reshape(-1, *[1] * (w.ndim - 1))
     bias = given[layer.operands[2]] * gain if len(layer.operands) > 2 else 0.0
-    names = [f"{norm.name}.weight", f"{norm.name}.bias"]
-    for i, values in enumerate([scaled, bias + shift]):
-        while names[i] in given:
-            names[i] += ".folded"
-        arrays[names[i]] = np.ascontiguousarray(values, w.dtype)
-    module = norm.module or layer.module
-    return Node(norm.name, layer.block, (layer.operands[0], *names), layer.label, module)
+    return np.ascontiguousarray(scaled, w.dtype), np.ascontiguousarray(bias + shift, w.dtype)

@@ -20,7 +20,14 @@ from minicnn import drawing, kernels
 from minicnn import rules as rulebook
 from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
-from minicnn.errors import InputError, MiniCNNError, ShapeError, UnknownNameError, nearest
+from minicnn.errors import (
+    InputError,
+    MiniCNNError,
+    ShapeError,
+    UnknownNameError,
+    nearest,
+    printable,
+)
 from minicnn.folding import drop_softmax, fold_batch_norm
 from minicnn.graph import Node
 from minicnn.planning import Packs, Planner
@@ -506,7 +513,7 @@ class Network(Structure):
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name} {spoken(shape)}" for name, shape in self.inputs.items())
-        return f"<Network {self.name}: {drawing.blocks(self)}, {inputs}>"
+        return printable(f"<Network {self.name}: {drawing.blocks(self)}, {inputs}>")
 
     def _repr_html_(self) -> str:
         return drawing.to_html(self)

@@ -414,6 +414,12 @@ case(blocks.IntegerDivide(), WHOLE, partial(slow.each, lambda a, b: math.trunc(a
 case(blocks.Modulo(), WHOLE, partial(slow.each, lambda a, b: a - b * math.floor(a / b)))
 case(blocks.Modulo(True), WHOLE, partial(slow.each, math.fmod), "fmod")
 case(blocks.Modulo(True), (normal(3, 4), positive(4)), partial(slow.each, math.fmod), "floats")
+DIVISORS = positive(4)
+case(  # away from the jumps
+    blocks.Remainder(),
+    ((RNG.integers(-3, 4, (3, 4)) + RNG.uniform(0.2, 0.8, (3, 4))) * DIVISORS, DIVISORS),
+    partial(slow.each, math.fmod), curved=(0, 1),
+)  # fmt: skip
 for axis, keepdims, last, largest in [
     (1, True, False, True), (-1, False, True, True), (0, False, False, False),
     (2, True, True, False),

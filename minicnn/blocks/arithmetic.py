@@ -21,7 +21,17 @@ from minicnn import kernels
 from minicnn.blocks.base import OUTPUT, Block, Kept, Piece, Shape, broadcast
 from minicnn.errors import ShapeError
 
-__all__ = ["Add", "BroadcastTo", "Divide", "Multiply", "Power", "Scale", "Subtract", "SumTo"]
+__all__ = [
+    "Add",
+    "BroadcastTo",
+    "Divide",
+    "Multiply",
+    "Power",
+    "Remainder",
+    "Scale",
+    "Subtract",
+    "SumTo",
+]
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,25 @@ class Divide(_Binary):
 
 
 @dataclass(frozen=True)
+class Remainder(_Binary):
+    """y = a - b trunc(a / b), what is left of a; of numbers between its jumps."""
+
+    nonlinear = True
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.fmod(a, b)), None
+
+    def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
+        if wrt == 0:
+            return summed(_same, kept, wrt)
+        return summed(lambda p: p * ((kept.output - kept[0]) / kept[1]), kept, wrt)
+
+    def uses(self, wrt: int = 0) -> tuple[int, ...]:
+        return () if wrt == 0 else (0, 1, OUTPUT)
+
+
+@dataclass(frozen=True)
 class Scale(Block):
     """y = factor x, a constant factor; its own transpose."""
 
@@ -166,12 +195,14 @@ class Power(Block):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         if self.exponent == 1:
             return _same
+        if self.exponent == 0:
+            return Scale(0.0)
         if self.exponent == 2:
             return lambda p: p * (kept[0] * 2.0)
         return lambda p: p * (kept[0] ** (self.exponent - 1) * self.exponent)
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
-        return () if self.exponent == 1 else (0,)
+        return () if self.exponent in (0, 1) else (0,)
 
 
 def _same(p: Any) -> Any:

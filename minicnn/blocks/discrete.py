@@ -79,36 +79,49 @@ class _Jump(Block):
     blind = (0,)
 
 
+class _Number(_Jump):
+    """A question of size, which truth values do not have."""
+
+    def dtype(self, *dtypes: np.dtype) -> np.dtype:
+        if dtypes[0].kind == "b":
+            raise InputError(f"{self.kind} takes numbers, not truth values; Cast them first.")
+        return dtypes[0]
+
+    def rounded(self, x: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The function of floats; whole numbers stay what they are."""
+        return x if self.dtype(x.dtype).kind in "iu" else function(x)
+
+
 @dataclass(frozen=True)
-class Round(_Jump):
+class Round(_Number):
     """y = the nearest whole number, the even one of two."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.rint(x), None
+        return self.rounded(x, np.rint), None
 
 
 @dataclass(frozen=True)
-class Floor(_Jump):
+class Floor(_Number):
     """y = the largest whole number that is not above x."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.floor(x), None
+        return self.rounded(x, np.floor), None
 
 
 @dataclass(frozen=True)
-class Ceil(_Jump):
+class Ceil(_Number):
     """y = the smallest whole number that is not below x."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.ceil(x), None
+        return self.rounded(x, np.ceil), None
 
 
 @dataclass(frozen=True)
-class Sign(_Jump):
+class Sign(_Number):
     """y = -1, 0 or 1."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.sign(x), None
+        return np.sign(x, dtype=self.dtype(x.dtype)), None
 
 
 class _Test(_Jump):

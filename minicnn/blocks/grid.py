@@ -138,7 +138,7 @@ class _Grid(Block):
 
     def flops(self, *shapes: Shape) -> int:
         taps = {"nearest": 1, "linear": 2, "cubic": 4}[self.mode] ** (len(shapes[0]) - 2)
-        return 2 * taps * prod(self.shape(*shapes))
+        return 20 * taps * prod(self.shape(*shapes))  # places and weights, and the sum
 
 
 @dataclass(frozen=True)

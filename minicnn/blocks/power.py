@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.blocks.arithmetic import summed
 from minicnn.blocks.base import OUTPUT, Block, Kept
+from minicnn.blocks.choose import Compare, Where
 from minicnn.blocks.relu import Clip
 from minicnn.blocks.smooth import Log
 
@@ -36,7 +37,9 @@ class Pow(Block):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         if wrt == 0:
-            return summed(lambda p: p * (kept[1] * Pow()(kept[0], kept[1] - 1.0)), kept, wrt)
+            flat = Compare("equal")(kept[1], 0.0)  # a^0 is 1 everywhere
+            slope = kept[1] * Pow()(kept[0], kept[1] - 1.0)
+            return summed(lambda p: p * Where()(flat, 0.0, slope), kept, wrt)
         log = Log()(Clip(low=1e-30)(kept[0]))  # finite at 0, where y is 0
         return summed(lambda p: p * (kept.output * log), kept, wrt)
 

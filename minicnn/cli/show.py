@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from minicnn.cli.app import Model, app, open_model, shown_path
+from minicnn.errors import printable
 from minicnn.files import atomic_path
 
 
@@ -23,7 +24,7 @@ def command(
     print(network.summary())
     if network.modules:
         print("\nmodules of the source, which are names of layers too:")
-        print("  " + ", ".join(network.modules))
+        print("  " + printable(", ".join(network.modules)))
     if dot is not None:
         with atomic_path(dot) as temporary:
             temporary.write_text(network.to_dot(), encoding="utf-8")

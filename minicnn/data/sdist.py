@@ -3,7 +3,9 @@
 pip is asked as on the command line, so the user's own settings for it hold (index, proxy). It
 compares the archive with the SHA-256 that the catalogue gives; only then, as it does on installing,
 it lets the package's build script state its metadata, in an environment apart, before it keeps the
-archive. So what runs there is what was published, or nothing.
+archive. So the script is the one that was published, or does not run; but the build tools that it
+asks for (setuptools and the like) pip gets from the same index as they are today, held to no
+SHA-256.
 """
 
 from __future__ import annotations

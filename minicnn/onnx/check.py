@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from minicnn.data.catalogue import recognise
-from minicnn.errors import MiniCNNError
+from minicnn.errors import MiniCNNError, printable
 from minicnn.limits import shown_bytes
 from minicnn.network import Network
 from minicnn.onnx import registry
@@ -125,8 +125,9 @@ class FileReport:
             )
             lines += _listed("photos", [str(hint) for hint in self.hints] or ["no signs"])
         else:
-            lines.append(("runs", f"no: {self.problem}" if self.problem else "no"))
-        return "\n".join(f"{head:9}  {text}" for head, text in lines)
+            why = f"no: {self.problem}" if self.problem else "no"
+            lines += _listed("runs", why.split("\n"))
+        return "\n".join(f"{head:9}  {printable(text)}" for head, text in lines)
 
 
 def _times(shape: Sequence[int]) -> str:

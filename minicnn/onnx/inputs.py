@@ -29,7 +29,10 @@ __all__ = [
     "given_constants",
     "given_shapes",
     "input_type",
+    "typical_shapes",
 ]
+
+LONGEST = 2**20  # of an axis, as a file may call it typical
 
 WHOLE = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
@@ -88,12 +91,26 @@ def given_shapes(
     return given
 
 
-def concrete_shape(dims: FreeShape, given: Shape | None) -> Shape:
-    """A shape to lower with: what is given, else what the file fixes, else 1 x 3 x 224 x 224."""
+def concrete_shape(dims: FreeShape, given: Shape | None = None, typical: Shape = ()) -> Shape:
+    """A shape to lower with: what is given, else what the file fixes, else the usual lengths.
+
+    Those are what the file calls typical, if it fits, else 1 x 3 x 224 x 224.
+    """
     if given:
         return given
-    usual = [1, 3, *[224] * max(0, len(dims) - 2)]
+    usual = typical if len(typical) == len(dims) else [1, 3, *[224] * max(0, len(dims) - 2)]
     return tuple(n if n else usual[i] for i, n in enumerate(dims))
+
+
+def typical_shapes(said: Any) -> dict[str, Shape]:
+    """Usual shapes by input out of a file's metadata, those that are shapes of sensible lengths."""
+    if not isinstance(said, dict):
+        return {}
+    return {
+        name: tuple(shape)
+        for name, shape in said.items()
+        if isinstance(shape, list) and all(type(n) is int and 0 < n <= LONGEST for n in shape)
+    }
 
 
 def given_constants(

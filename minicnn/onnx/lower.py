@@ -23,6 +23,7 @@ from minicnn.errors import MiniCNNError, ModelFileError, UnsupportedOperatorErro
 from minicnn.graph import Node, taken_name
 from minicnn.limits import check_bytes
 from minicnn.onnx import operators, registry  # noqa: F401  (operators fill the registry)
+from minicnn.onnx.allowance import Allowance, check_rank
 from minicnn.onnx.files import arrays_of, sorted_nodes
 from minicnn.onnx.modules import module_path
 from minicnn.onnx.node import Constant, NeedsConstantError, OnnxNode, Value
@@ -30,9 +31,7 @@ from minicnn.onnx.node import Constant, NeedsConstantError, OnnxNode, Value
 __all__ = ["Lowering"]
 
 _SAME_NUMBERS = (Reshape, Transpose, Flatten, Squeeze, Unsqueeze, Identity)
-MOST_AXES = 32
 DEEPEST = 32  # branches within branches
-MOST_WORK = 10**10  # floating-point operations of one operator on constants, seconds of work
 
 
 class Lowering:
@@ -55,6 +54,8 @@ class Lowering:
         file leaves it open, a target means what it says.
     types : mapping
         Types of inputs that hold integers or truth values.
+    allowance : Allowance, optional
+        What may be spent on constants, shared by all lowerings of a file.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Lowering:
         dtype: np.dtype,
         batch: int | None = None,
         types: Mapping[str, np.dtype] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.where, self.opset, self.dtype, self.batch = where, opset, dtype, batch
         self.values: dict[str, Constant | Value] = {
@@ -80,8 +82,9 @@ class Lowering:
         self.nodes: list[Node] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.reads_shapes = False  # whether the graph was specialised to the inputs' sizes
-        self._made_bytes = 0  # by constants that the file asks to be computed
-        self._depth = 0  # of branches within branches
+        self.own: set[str] = set()  # arrays that are the reader's, no parameters of the file
+        self.allowance = allowance or Allowance()
+        self.depth = 0  # of branches within branches
 
     def run(self, nodes: Sequence[onnx.NodeProto]) -> None:
         """Lower nodes that come in running order.
@@ -92,7 +95,7 @@ class Lowering:
             Listing every operator that is not read.
         """
         self._check_supported(nodes)
-        if not self._depth:
+        if not self.depth:
             self.taken.update(name for proto in nodes for name in proto.output)
         for proto in nodes:
             first = len(self.nodes)
@@ -116,6 +119,11 @@ class Lowering:
                     f"failed with {type(error).__name__}: {error}."
                 ) from error
             results = results if isinstance(results, list) else [results]
+            if any(proto.output[len(results) :]):
+                raise ModelFileError(
+                    f"{self.where}, at {node}: it names {len(proto.output)} outputs, of which "
+                    f"minicnn reads {len(results)}."
+                )
             for name, result in zip(proto.output, results, strict=False):
                 if name:
                     self.values[name] = node.finished(result, name)
@@ -125,19 +133,19 @@ class Lowering:
 
     def branch(self, graph: onnx.GraphProto) -> list[Constant | Value]:
         """Lower a graph within the graph, which sees all values outside; gives its outputs."""
-        if self._depth >= DEEPEST:
+        if self.depth >= DEEPEST:
             raise ModelFileError(f"branches lie more than {DEEPEST} deep in each other")
         outside = dict(self.values)
         self.values.update(
             (name, Constant(array, self.step_name(name, "branch") if name in outside else name))
             for name, array in arrays_of(graph, self.where, self.dtype).items()
         )
-        self._depth += 1
+        self.depth += 1
         try:
             self.run(sorted_nodes(graph, set(self.values), self.where))
             return [self.values[output.name] for output in graph.output]
         finally:
-            self._depth -= 1
+            self.depth -= 1
             self.values = outside
 
     def roots(self, name: str) -> list[str]:
@@ -172,21 +180,9 @@ class Lowering:
         """Apply a block: compute on constants, else add a node."""
         _check_operands(block, operands)
         if all(isinstance(operand, Constant) for operand in operands):
-            shapes = [operand.shape for operand in operands]
-            self.check_budget(block.shape(*shapes), block.dtype(*(o.dtype for o in operands)))
-            if block.flops(*shapes) > MOST_WORK:
-                raise ModelFileError(
-                    f"it asks for {block.flops(*shapes):,} operations on constants when loading"
-                )
-            constants = [operand for operand in operands if isinstance(operand, Constant)]
-            if len(operands) == 1 and isinstance(block, _SAME_NUMBERS):
-                name = constants[0].name
-            array, _ = block.forward(*(constant.array for constant in constants))
-            if not isinstance(block, _SAME_NUMBERS):
-                self._made_bytes += array.nbytes
-            return Constant(np.asarray(array), name)
+            return self._folded(block, [o for o in operands if isinstance(o, Constant)], name)
         shape = block.shape(*(operand.shape for operand in operands))
-        _check_rank(shape)
+        check_rank(shape)
         dtype = block.dtype(*(operand.dtype for operand in operands))
         check_bytes(prod(shape) * dtype.itemsize, f"a value of shape {shape}")
         names = tuple(
@@ -196,11 +192,17 @@ class Lowering:
         self.nodes.append(Node(name, block, names))
         return Value(name, shape, dtype)
 
-    def check_budget(self, shape: Sequence[int], dtype: Any = np.float64) -> None:
-        """Refuse a constant of absurd size before it is made; all of them count together."""
-        _check_rank(shape)
-        size = prod(int(n) for n in shape) * np.dtype(dtype).itemsize
-        check_bytes(self._made_bytes + size, f"a constant of shape {tuple(map(int, shape))}")
+    def _folded(self, block: Block, constants: Sequence[Constant], name: str) -> Constant:
+        """The result of a block on constants; a weight that is only reshaped keeps its name."""
+        shapes = [constant.shape for constant in constants]
+        self.allowance.ask(block.shape(*shapes), block.dtype(*(c.dtype for c in constants)))
+        self.allowance.done(block.flops(*shapes))
+        if len(constants) == 1 and isinstance(block, _SAME_NUMBERS):
+            name = constants[0].name
+        arrays = [constant.array for constant in constants]
+        array = np.asarray(block.forward(*arrays)[0])
+        self.allowance.made(array, *arrays)
+        return Constant(array, name, all(constant.own for constant in constants))
 
     def parameter(self, constant: Constant) -> str:
         """Enter a constant among the network's arrays, under its own name if that is free."""
@@ -212,6 +214,8 @@ class Lowering:
             name = f"{constant.name}.{count}"
         self.arrays[name] = constant.array
         self.taken.add(name)
+        if constant.own:
+            self.own.add(name)
         return name
 
     def step_name(self, output: str, kind: str) -> str:
@@ -236,8 +240,3 @@ def _operands_needed(forward: Callable[..., Any]) -> int:
     """How many operands a block cannot do without."""
     parameters = list(inspect.signature(forward).parameters.values())[1:]
     return sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in parameters)
-
-
-def _check_rank(shape: Sequence[int]) -> None:
-    if len(shape) > MOST_AXES:
-        raise ModelFileError(f"it asks for an array of {len(shape)} axes; {MOST_AXES} are read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +22,20 @@ __all__ = ["Constant", "NeedsConstantError", "OnnxNode", "Value"]
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A value known without input; `name` is the initialiser it comes from, where it is one."""
+    """A value known without input.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+    name : str
+        Of the initialiser that it comes from, where it is one.
+    own : bool
+        Whether the reader made it up: then it is no parameter.
+    """
 
     array: np.ndarray
     name: str
+    own: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -122,12 +132,15 @@ class OnnxNode:
         return isinstance(self.inputs[index], Constant)
 
     def make(self, array: Any, name: str = "") -> Constant:
-        """A constant of one's own; floats take the network's precision."""
+        """A constant; without a name one of the reader's own. Floats take the network's type."""
         array = np.asarray(array)
         if array.dtype.kind == "f":
             array = array.astype(self.lowering.dtype, copy=False)
-        name = name or self.lowering.step_name(self.proto.output[0], "constant")
-        return Constant(array, name)
+        self.lowering.allowance.made(array)
+        if name:
+            return Constant(array, name)
+        name = self.lowering.step_name(self.proto.output[0], "constant")
+        return Constant(array, name, own=True)
 
     def integers(self, numbers: Any, dtype: Any = np.int64) -> Constant:
         """Whole numbers as a constant of one's own."""
@@ -156,11 +169,11 @@ class OnnxNode:
     def finished(self, result: Constant | Value, name: str) -> Constant | Value:
         """Give the block that makes a result the name that the result has in the file."""
         if isinstance(result, Constant):
-            return Constant(result.array, name) if result.name in self._made else result
+            return replace(result, name=name) if result.name in self._made else result
         if result.name == name:
             return result
         nodes = self.lowering.nodes
-        if self.lowering._depth:  # a name within a branch may stand outside too
+        if self.lowering.depth:  # a name within a branch may stand outside too
             name = name if name not in self.lowering.taken else self.lowering.step_name(name, "in")
             self.lowering.taken.add(name)
         if nodes and nodes[-1].name == result.name and result.name in self._made:

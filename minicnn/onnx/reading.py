@@ -17,6 +17,7 @@ from minicnn.blocks import Identity, Shape
 from minicnn.errors import ModelFileError
 from minicnn.graph import Node
 from minicnn.network import Network
+from minicnn.onnx.allowance import Allowance
 from minicnn.onnx.files import OpenedModel
 from minicnn.onnx.freedom import doubled_sizes, is_free, one_more
 from minicnn.onnx.inputs import (
@@ -25,6 +26,7 @@ from minicnn.onnx.inputs import (
     given_constants,
     given_shapes,
     input_type,
+    typical_shapes,
 )
 from minicnn.onnx.lower import Lowering
 from minicnn.onnx.node import Constant, Value
@@ -49,14 +51,21 @@ def read(
     free = {i.name: free_shape(i, where) for i in graph.input if i.name not in arrays}
     types = {i.name: input_type(i, dtype, where) for i in graph.input if i.name in free}
     given = given_shapes(free, shape)
-    concrete = {name: concrete_shape(dims, given.get(name)) for name, dims in free.items()}
+    metadata = {entry.key: entry.value for entry in opened.model.metadata_props}
+    typical = typical_shapes(_fact(metadata, "minicnn.typical"))
+    concrete = {
+        name: concrete_shape(dims, given.get(name), typical.get(name, ()))
+        for name, dims in free.items()
+    }
     baked = next((dims[0] for dims in (concrete if batch else free).values() if dims), None)
     if isinstance(batch, int):
         concrete = {name: (batch, *dims[1:]) if dims else () for name, dims in concrete.items()}
     order = sorted_nodes(graph, {*arrays, *free}, where)
 
+    allowance = Allowance()
+
     def lowered(shapes: Mapping[str, Shape]) -> Lowering:
-        lowering = Lowering(where, opset, shapes, arrays, dtype, baked, types)
+        lowering = Lowering(where, opset, shapes, arrays, dtype, baked, types, allowance)
         lowering.run(order)
         return lowering
 
@@ -80,7 +89,6 @@ def read(
         for name in free
         if name in used
     }
-    metadata = {entry.key: entry.value for entry in opened.model.metadata_props}
     metadata |= {
         "producer": opened.model.producer_name,
         "opset": str(opset),
@@ -96,17 +104,23 @@ def read(
         dtype=dtype,
         types={name: types[name] for name in inputs if types[name] != dtype},
         metadata=metadata,
-        constants=_kept_constants(metadata) & lowering.arrays.keys(),
+        constants=frozenset(lowering.own) | (_kept_constants(metadata) & lowering.arrays.keys()),
     )
 
 
 def _kept_constants(metadata: Mapping[str, str]) -> frozenset[str]:
     """The arrays that are no parameters, of a file that minicnn wrote."""
+    names = _fact(metadata, "minicnn.constants")
+    known = names if isinstance(names, list) else []
+    return frozenset(name for name in known if isinstance(name, str))
+
+
+def _fact(metadata: Mapping[str, str], key: str) -> Any:
+    """What a file's metadata says in JSON; None if nothing, or nothing that can be read."""
     try:
-        names = json.loads(metadata.get("minicnn.constants", "[]"))
+        return json.loads(metadata.get(key, "null"))
     except (ValueError, RecursionError):
-        return frozenset()
-    return frozenset(name for name in names if isinstance(name, str))
+        return None
 
 
 def opset_of(model: onnx.ModelProto, where: str) -> int:

@@ -19,6 +19,7 @@ from minicnn._version import __version__
 from minicnn.blocks import Shape
 from minicnn.errors import MiniCNNError, OutputError
 from minicnn.files import atomic_path, check_writable
+from minicnn.onnx.inputs import concrete_shape
 from minicnn.onnx.writers import registry
 from minicnn.onnx.writers.writing import NeedsSizeError, Value, Writing, tensor_type
 from minicnn.structure import Structure
@@ -29,6 +30,7 @@ OPSET = 20  # what torch's exporter writes; ScatterElements adds from 16 on, Pad
 IR_VERSION = 10  # the first that lets a node carry metadata
 LARGEST = 2**31 - 2**20  # bytes of one protobuf message, with room for the names
 
+_TYPICAL = "minicnn.typical"
 _OF_ONE_FILE = ("producer", "opset", "file", "minicnn.preprocess.source")
 
 
@@ -110,7 +112,7 @@ def to_model(network: Structure) -> onnx.ModelProto:
         producer_name="minicnn",
         producer_version=__version__,
     )
-    helper.set_model_props(model, _metadata(network))
+    helper.set_model_props(model, {**_metadata(network), **_typical(network, writing)})
     return model
 
 
@@ -205,10 +207,18 @@ class _Lengths:
         return helper.make_tensor_value_info(value.name, tensor_type(value.dtype), shape)
 
 
+def _typical(network: Structure, writing: Writing) -> Mapping[str, str]:
+    """The usual shapes of inputs whose lengths are open in the file, unless `load` assumes them."""
+    shapes = {name: writing.values[name].shape for name in network.inputs}
+    usual = {name: network.default_shape(name) for name in network.inputs}
+    unlike = {n: usual[n] for n, shape in shapes.items() if usual[n] != concrete_shape(shape)}
+    return {_TYPICAL: json.dumps(unlike, ensure_ascii=False)} if unlike else {}
+
+
 def _metadata(network: Structure) -> Mapping[str, str]:
     """What the file says besides the graph: all that the network's own file said, and ours."""
     kept = {k: v for k, v in network.metadata.items() if k not in _OF_ONE_FILE}
-    for key in ("minicnn.preprocess", "minicnn.labels", "minicnn.constants"):
+    for key in ("minicnn.preprocess", "minicnn.labels", "minicnn.constants", _TYPICAL):
         kept.pop(key, None)
     assumed = network.metadata.get("minicnn.preprocess.source", "").startswith("assumed")
     if network.preprocess is not None and not assumed:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import blocks as B
-from minicnn.errors import UnsupportedOperatorError
+from minicnn.errors import ShapeError, UnsupportedOperatorError
 from minicnn.onnx.registry import operator
 
 
@@ -39,6 +39,8 @@ def prelu_by_channel(node: Any) -> Any:
 
 @operator("PRelu", since=7)
 def prelu(node: Any) -> Any:
+    if np.broadcast_shapes(node.shape(0), node.shape(1)) != node.shape(0):
+        raise ShapeError(f"slopes of shape {node.shape(1)} are more than an input {node.shape()}")
     return node.add(B.PReLU(), 0, 1)
 
 

@@ -63,6 +63,8 @@ def _aligned(node: Any) -> Any:
 
 @operator("Mod", since=10)
 def modulo(node: Any) -> Any:
+    if node.dtype().kind == "f" and node.attribute("fmod", 0):
+        return node.add(B.Remainder(), 0, 1)
     return node.add(B.Modulo(bool(node.attribute("fmod", 0))), 0, 1)
 
 

@@ -28,7 +28,7 @@ def constant(node: Any) -> Any:
 def number_range(node: Any) -> Any:
     start, limit, delta = (node.constant(i, "limits") for i in range(3))
     count = max(0, int(np.ceil((limit - start) / delta).item()))
-    node.lowering.check_budget((count,))
+    node.lowering.allowance.ask((3 * count,))  # and what is made on the way
     return node.make((start + np.arange(count) * delta).astype(start.dtype).reshape(-1))
 
 
@@ -37,7 +37,7 @@ def eye_like(node: Any) -> Any:
     shape, kind = node.shape(), node.attribute("dtype")
     dtype = node.dtype() if kind is None else np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
     node.depends_on_size()
-    node.lowering.check_budget(shape)
+    node.lowering.allowance.ask(shape)
     return node.make(np.eye(shape[0], shape[1], k=node.attribute("k", 0), dtype=dtype))
 
 
@@ -51,9 +51,9 @@ def size(node: Any) -> Any:
 @operator("ConstantOfShape", since=9)
 def constant_of_shape(node: Any) -> Any:
     shape = tuple(int(n) for n in node.constant(0, "shape"))
-    node.lowering.check_budget(shape)
+    node.lowering.allowance.ask(shape)
     value = node.attribute("value", np.zeros(1, np.float32))
-    return node.make(np.full(shape, value.item(), value.dtype))
+    return node.make(np.full(shape, value.item(), value.dtype), node.proto.output[0])
 
 
 @operator("Shape")

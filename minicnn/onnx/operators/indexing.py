@@ -142,7 +142,7 @@ def one_hot(node: Any) -> Any:
     off, on = (node.add(B.Slice((slice(i, i + 1),)), 2) for i in (0, 1))
     rank = len(node.shape()) + 1
     axis = node.attribute("axis", -1) % rank
-    node.lowering.check_budget((*node.shape(), depth))
+    node.lowering.allowance.ask((*node.shape(), depth))
     numbers = np.arange(depth).reshape([-1 if i == axis else 1 for i in range(rank)])
     index = node.add(B.Cast("int64")) if node.dtype().kind == "f" else node.inputs[0]
     wide = node.add(B.Unsqueeze((axis,)), index)
@@ -163,7 +163,7 @@ def triangle(node: Any) -> Any:
     k = 0 if k is None else int(k.item())
     if len(shape) < 2:
         raise ShapeError(f"a triangle of an array of shape {shape}")
-    node.lowering.check_budget(shape[-2:])
+    node.lowering.allowance.ask(shape[-2:])
     upper = bool(node.attribute("upper", 1))
     below = np.tri(shape[-2], shape[-1], k - 1 if upper else k, dtype=bool)
     kept = ~below if upper else below

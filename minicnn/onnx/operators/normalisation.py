@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from minicnn import blocks as B
-from minicnn.errors import ShapeError, UnsupportedOperatorError
+from minicnn.errors import ModelFileError, ShapeError, UnsupportedOperatorError
+from minicnn.onnx.operators.windows import MOST
 from minicnn.onnx.registry import operator
 
 
 @operator("BatchNormalization", since=6)
 def batch_norm_test(node: Any) -> Any:
+    if not node.attribute("spatial", 1):
+        raise UnsupportedOperatorError("spatial=0 (statistics of every pixel) is not read")
     if not node.attribute("is_test", 0):
         raise UnsupportedOperatorError("is_test=0: export the network in evaluation mode")
     return _frozen(node)
@@ -114,6 +117,8 @@ def group_norm(node: Any) -> Any:
 
 @operator("LRN")
 def lrn(node: Any) -> Any:
+    if not 1 <= node.attribute("size", 0) <= MOST:
+        raise ModelFileError(f"a window of {node.attribute('size')} channels makes no sense")
     return node.add(
         B.LRN(
             node.attribute("size"),
@@ -128,5 +133,5 @@ def lrn(node: Any) -> Any:
 def lp_norm(node: Any) -> Any:
     axis, order = node.attribute("axis", -1), node.attribute("p", 2)
     norm = node.add(B.Norm(order, (axis,), keepdims=True))
-    least = node.make(np.full((), np.finfo(node.dtype()).tiny))  # zeros stay zeros
+    least = node.make(np.full((), 1e-12))  # zeros stay zeros, as in torch
     return node.add(B.Divide(), 0, node.add(B.Maximum(), norm, least))

@@ -63,12 +63,14 @@ def lp_pool(node: Any) -> Any:
             [-1 if i == axis else 1 for i in range(chosen.rank)]
         )
         counts = counts * count
+    if chosen.ceil_mode:
+        node.depends_on_size()  # images of other sizes may have windows that are not full
     if np.ptp(counts):
         node.depends_on_size()
         total = node.add(B.Multiply(), mean, node.make(counts.astype(node.lowering.dtype)))
     else:
         total = node.add(B.Scale(float(chosen.volume)), mean)
-    return node.add(B.Power(1 / order), total)
+    return _root(node, total, order)
 
 
 @operator("GlobalAveragePool")
@@ -85,4 +87,9 @@ def global_max_pool(node: Any) -> Any:
 def global_lp_pool(node: Any) -> Any:
     order, axes = float(node.attribute("p", 2)), tuple(range(2, len(node.shape())))
     powers = node.add(B.Power(order), node.add(B.Abs()))
-    return node.add(B.Power(1 / order), node.add(B.Sum(axes, keepdims=True), powers))
+    return _root(node, node.add(B.Sum(axes, keepdims=True), powers), order)
+
+
+def _root(node: Any, total: Any, order: float) -> Any:
+    """total^(1/order); a trace is added, so that the signal of zeros is 0 and not NaN."""
+    return node.add(B.Power(1 / order), node.add(B.Add(), total, node.make(np.full((), 1e-30))))

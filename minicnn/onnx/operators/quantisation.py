@@ -6,6 +6,7 @@ gradient.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 
 from minicnn import blocks as B
 from minicnn.errors import UnsupportedOperatorError
+from minicnn.onnx.node import Constant
 from minicnn.onnx.registry import operator
 
 
@@ -34,10 +36,19 @@ def dequantize(node: Any) -> Any:
     x, dtype = node.inputs[0], node.lowering.dtype.name
     if x.dtype.kind not in "iu":
         raise UnsupportedOperatorError(f"numbers of type {x.dtype} are not read, only whole ones")
-    value = node.add(B.Cast(dtype), x)
+    wide = "int64" if x.dtype.itemsize > 2 else dtype  # floats do not hold all of 32 bits
+    value = node.add(B.Cast(wide), x)
     if node.has(2):
-        value = node.add(B.Subtract(), value, node.add(B.Cast(dtype), _spread(node, 2)))
-    return node.add(B.Multiply(), value, _spread(node, 1))
+        zero = _own(node.add(B.Cast(wide), _spread(node, 2)))
+        value = node.add(B.Subtract(), value, zero)
+    value = value if wide == dtype else node.add(B.Cast(dtype), value)
+    y = node.add(B.Multiply(), value, _spread(node, 1))
+    return Constant(y.array, x.name) if isinstance(y, Constant) else y
+
+
+def _own(value: Any) -> Any:
+    """A zero point is no parameter."""
+    return replace(value, own=True) if isinstance(value, Constant) else value
 
 
 @operator("QuantizeLinear", since=10)
@@ -55,7 +66,7 @@ def quantize(node: Any) -> Any:
         return node.add(B.Quantize(axis, target.name), 0, 1, zero)
     steps = node.add(B.Round(), node.add(B.Divide(), 0, _spread(node, 1)))
     if node.has(2):
-        zero = node.add(B.Cast(node.lowering.dtype.name), _spread(node, 2))
+        zero = _own(node.add(B.Cast(node.lowering.dtype.name), _spread(node, 2)))
         steps = node.add(B.Add(), steps, zero)
     one, none = node.make(np.ones(())), node.make(np.zeros((), target))
     return node.add(B.Quantize(axis, target.name), steps, one, none)

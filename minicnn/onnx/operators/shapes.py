@@ -29,6 +29,8 @@ def _split(node: Any, sizes: Any) -> Any:
     ends = np.cumsum([int(n) for n in sizes]).tolist()
     if not ends or ends[-1] != total:
         raise ShapeError(f"cannot split axis {axis} of length {total} into {list(sizes)}")
+    if len(ends) != len(node.proto.output):
+        raise ShapeError(f"{len(node.proto.output)} outputs for a split into {list(sizes)}")
     starts = [0, *ends[:-1]]
     results: list[Any] = []
     for a, b, name in zip(starts, ends, node.proto.output, strict=False):
@@ -193,7 +195,7 @@ def tile(node: Any) -> Any:
     repeats = [int(n) for n in node.constant(1, "repeats")]
     if len(repeats) != len(node.shape()) or min(repeats, default=1) < 1:
         raise ShapeError(f"{repeats} repeats of an array of shape {node.shape()}")
-    node.lowering.check_budget([n * r for n, r in zip(node.shape(), repeats, strict=True)])
+    node.lowering.allowance.ask([n * r for n, r in zip(node.shape(), repeats, strict=True)])
     value = node.inputs[0]
     for axis, count in enumerate(repeats):
         if count > MOST_REPEATS:

@@ -48,3 +48,8 @@ def sum_to(call: Any) -> Any:
 @writer(B.Pow)
 def pow_(call: Any) -> Any:
     return call.node("Pow", *call.promoted(*call.operands))
+
+
+@writer(B.Remainder)
+def remainder(call: Any) -> Any:
+    return call.node("Mod", call[0], call[1], fmod=1)

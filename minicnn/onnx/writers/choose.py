@@ -9,13 +9,6 @@ import numpy as np
 from minicnn import blocks as B
 from minicnn.onnx.writers.registry import writer
 
-_ALIKE: dict[type[B.Block], str] = {
-    B.Ceil: "Ceil",
-    B.Floor: "Floor",
-    B.IsNaN: "IsNaN",
-    B.Round: "Round",
-    B.Sign: "Sign",
-}
 _OF_TWO: dict[type[B.Block], str] = {
     B.IntegerDivide: "Div",
     B.Maximum: "Max",
@@ -30,9 +23,20 @@ _RELATIONS = {
 }
 
 
-@writer(*_ALIKE)
-def alike(call: Any) -> Any:
-    return call.node(_ALIKE[type(call.block)], call[0])
+@writer(B.Ceil, B.Floor, B.Round)
+def whole(call: Any) -> Any:
+    """ONNX rounds floats; whole numbers are whole."""
+    return call.node(call.block.kind, call[0]) if call[0].dtype.kind == "f" else call[0]
+
+
+@writer(B.Sign)
+def sign(call: Any) -> Any:
+    return call.node("Sign", call[0])
+
+
+@writer(B.IsNaN)
+def is_nan(call: Any) -> Any:
+    return call.node("IsNaN", _floats(call))
 
 
 @writer(*_OF_TWO)
@@ -75,7 +79,12 @@ def cast(call: Any) -> Any:
 def is_inf(call: Any) -> Any:
     block = call.block
     signs = {"detect_negative": int(block.negative), "detect_positive": int(block.positive)}
-    return call.node("IsInf", call[0], **signs)
+    return call.node("IsInf", _floats(call), **signs)
+
+
+def _floats(call: Any) -> Any:
+    """The operand as floats, which ONNX asks such things of; no whole number is too large."""
+    return call[0] if call[0].dtype.kind == "f" else call.cast(call[0], call.dtype)
 
 
 @writer(B.ArgMax)

@@ -67,8 +67,11 @@ def batch_norm(call: Any) -> Any:
 
 
 def _normalised(call: Any, axes: tuple[int, ...], eps: float) -> str:
-    centred = call.node("Sub", call[0], call.node("ReduceMean", call[0], axes))
-    variance = call.node("ReduceMean", call.node("Mul", centred, centred), axes)
+    def mean(x: Any) -> Any:
+        return call.node("ReduceMean", x, axes) if axes else x
+
+    centred = call.node("Sub", call[0], mean(call[0]))
+    variance = mean(call.node("Mul", centred, centred))
     return call.node("Div", centred, call.node("Sqrt", call.node("Add", variance, eps)))
 
 

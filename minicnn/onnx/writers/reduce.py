@@ -25,8 +25,9 @@ def alike(call: Any) -> Any:
 
 @writer(B.Mean)
 def mean(call: Any) -> Any:
+    """Runtimes take planes of up to three axes for GlobalAveragePool."""
     block, rank = call.block, call[0].rank
-    if block.keepdims and rank > 2 and block.over((1,) * rank) == tuple(range(2, rank)):
+    if block.keepdims and 2 < rank < 6 and block.over((1,) * rank) == tuple(range(2, rank)):
         return call.node("GlobalAveragePool", call[0])
     return _reduced(call, "ReduceMean")
 

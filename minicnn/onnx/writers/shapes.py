@@ -30,19 +30,17 @@ def flatten(call: Any) -> Any:
     return call.node("Reshape", call[0], (*[0] * start, -1, *call.fixed(0, slice(end + 1, None))))
 
 
-@writer(B.Squeeze)
+@writer(B.Squeeze, B.Unsqueeze)
 def squeeze(call: Any) -> Any:
-    return call.node("Squeeze", call[0], call.block.axes)
-
-
-@writer(B.Unsqueeze)
-def unsqueeze(call: Any) -> Any:
-    return call.node("Unsqueeze", call[0], call.block.axes)
+    """No axes are all axes to runtimes; to a block they are none, and nothing happens."""
+    axes = call.block.axes
+    return call[0] if axes == () else call.node(call.block.kind, call[0], axes)
 
 
 @writer(B.Transpose)
 def transpose(call: Any) -> Any:
-    return call.node("Transpose", call[0], perm=call.block.axes)
+    axes = call.block.axes
+    return call.node("Transpose", call[0], perm=axes) if axes else call[0]
 
 
 @writer(B.Concat)
@@ -84,6 +82,8 @@ def place(call: Any) -> Any:
 
 @writer(B.Pad)
 def pad(call: Any) -> Any:
+    if not call.block.pads:
+        return call[0]
     begins, ends = zip(*call.block.pads, strict=True)
     return call.node("Pad", call[0], (*begins, *ends), call.block.value or None)
 
@@ -92,6 +92,8 @@ def pad(call: Any) -> Any:
 def pad_from_inside(call: Any) -> Any:
     """Runtimes reflect no more than once; what goes further is taken by index."""
     pads, mode, shape = call.block.pads, call.block.mode, call[0].shape
+    if not pads:
+        return call[0]
     most = {"reflect": -1, "wrap": 0, "edge": np.inf}[mode]
     if all(n is None or max(pair) <= n + most for pair, n in zip(pads, shape, strict=True)):
         begins, ends = zip(*pads, strict=True)

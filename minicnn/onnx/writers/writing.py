@@ -43,6 +43,10 @@ class Value:
     shapes: tuple[Shape, ...]
     dtype: np.dtype
 
+    def __post_init__(self) -> None:
+        if len({len(shape) for shape in self.shapes}) > 1:
+            raise NeedsSizeError(f"{self.name}, whose number of axes depends on it,")
+
     @property
     def shape(self) -> FreeShape:
         """Its shape, None where a length is open."""
