@@ -15,7 +15,7 @@ __all__ = ["Text", "columns", "count", "plan", "summary", "table", "times", "to_
 
 
 class Text(str):
-    """A string that shows itself as it is, also at the prompt, but for what `printable` spells out."""
+    """A string that shows itself as it is, also at the prompt, once made `printable`."""
 
     __slots__ = ()
 

@@ -188,6 +188,19 @@ def control_flow(op):
     return make
 
 
+def many(op, count, constants, **attributes):
+    """Many small wishes: `count` nodes that each make a constant of which one number is used."""
+
+    def make(folder):
+        made = [node(op, list(constants), [f"c{i}"], **attributes) for i in range(count)]
+        first = [node("Gather", [f"c{i}", "zero"], [f"g{i}"]) for i in range(count)]
+        total = node("Sum", ["x", *(f"g{i}" for i in range(count))], ["y"], name="total")
+        arrays = {**constants, "zero": np.array([0])}
+        return written(graph([*made, *first, total], {"x": (1,)}, arrays), folder, "bad.onnx")
+
+    return make
+
+
 BAD_FILES = {  # name: (maker, error, words that the message must have)
     "missing": (lambda folder: folder / "bad.onnx", errors.ModelFileError, ["no file"]),
     "empty": (of_bytes(b""), errors.ModelFileError, ["empty"]),
@@ -221,6 +234,18 @@ BAD_FILES = {  # name: (maker, error, words that the message must have)
     "bomb": (BOMB, errors.ModelFileError, ["bomb", "MINICNN_MAX_BYTES"]),
     "bomb by broadcasting": (NESTED_BOMB, errors.ModelFileError, ["bomb", "MINICNN_MAX_BYTES"]),
     "bomb by multiplying": (MATMUL_BOMB, errors.ModelFileError, ["bomb", "memory"]),
+    "much work": (
+        many("MatMul", 3, {"w": np.ones((1500, 1500), F)} | {"v": np.ones((1500, 1500), F)}),
+        errors.ModelFileError, ["operations on constants"],
+    ),
+    "an output that nobody makes": (
+        of_graph([node("Relu", ["x"], ["a", "b"]), node("Neg", ["b"], ["y"])], {"x": RGB}),
+        errors.ModelFileError, ["2 outputs"],
+    ),
+    "huge LRN": (
+        of_graph([node("LRN", ["x"], ["y"], size=2**40)], {"x": RGB}), errors.ModelFileError,
+        ["makes no sense"],
+    ),
     "Loop": (control_flow("Loop"), errors.UnsupportedOperatorError, ["Loop x1", "flow"]),
     "foreign domain": (
         of_graph([node("Magic", ["x"], ["y"], domain="com.example")], {"x": RGB}),
@@ -469,3 +494,11 @@ def test_a_failed_write_leaves_the_old_picture(typed, model, picture, tmp_path, 
     assert "No space left on device" in err
     assert old.read_bytes() == b"old"
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_many_small_constants_count_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICNN_MAX_BYTES", "100M")
+    path = many("ConstantOfShape", 40, {"s": ints(2_000_000)})(tmp_path)  # 8 MB each
+    with pytest.raises(errors.ModelFileError, match="MINICNN_MAX_BYTES"):
+        minicnn.load(path)
+    assert minicnn.load(many("ConstantOfShape", 4, {"s": ints(2_000_000)})(tmp_path)).inputs

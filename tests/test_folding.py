@@ -56,6 +56,16 @@ def test_a_folded_layer_gives_what_both_gave(case):
     np.testing.assert_allclose(*signals, rtol=1e-10, atol=1e-12)
 
 
+def test_new_weights_take_names_that_nothing_has():
+    layer = Node("bn.weight", B.ReLU(), ("y",)), Node("z", B.Add(), ("bn.weight", "bn.bias"))
+    net = network(*LAYERS["no bias"][:1], [normal(4, 3, 3, 3)], 4, (2, 3, 7, 8), layer)
+    net = net.derived(outputs=["z"], inputs={**net.inputs, "bn.bias": (1,)})
+    folded = net.fold_bn()
+    assert folded.nodes[0].operands == ("x", "bn.weight.2", "bn.bias.2")
+    x = normal(2, 3, 7, 8), normal(1)
+    np.testing.assert_allclose(folded(*x), net(*x), rtol=1e-10, atol=1e-12)
+
+
 def test_a_layer_that_others_read_stays():
     net = network(*LAYERS["convolution"][:1], [normal(4, 3, 3, 3)], 4, (2, 3, 7, 8),
                   [Node("z", B.Add(), ("y", "conv"))]).derived(outputs=["z"])  # fmt: skip

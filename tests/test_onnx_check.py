@@ -1,13 +1,17 @@
 """`check` reads no weights and says what a file is; signs of preprocessing are told as signs."""
 
+import sys
+from contextlib import suppress
+
 import numpy as np
 import onnx
 import pytest
 from conftest import shared
 from onnx_graphs import graph, node, one
 
-import minicnn
+import minicnn.cli
 from minicnn.onnx import check
+from minicnn.onnx.modules import MODULE_KEY
 
 F = np.float32
 
@@ -54,6 +58,29 @@ def test_what_is_not_read_is_counted_with_its_places_and_reasons(tmp_path):
     ]
     assert report.missing[0].places == ["where"]
     assert "not part of ONNX" in str(report)
+
+
+def test_names_in_a_file_do_not_command_the_terminal(tmp_path, capsys, monkeypatch):
+    """Names that clear the screen, title the window, or end a line to begin a false one."""
+    clear, title, line = "a\x1b[2J", "t\x1b]0;mine\x07", "x\nruns       yes"
+    nodes = [node("Relu", [line], [clear], name="n\x9b1m"), node("Tanh", [clear], [title])]
+    nodes[0].metadata_props.add(key=MODULE_KEY, value="layer\x1b[1m")
+    inputs = {line: (1, 3, 8, 8)}
+    path = saved(graph(nodes, inputs, outputs=(title,), producer_name="\x1b[31mme"), tmp_path)
+    network = minicnn.load(path)
+    monkeypatch.setattr(sys, "argv", ["minicnn", "show", str(path)])
+    with suppress(SystemExit):
+        minicnn.cli.main()
+    shown = [check(path), network.summary(), network.to_dot(), network, network.explain_plan()]
+    out = capsys.readouterr().out
+    assert "layer\\x1b[1m" in out
+    unread = graph([*nodes, node("Magic\x1b", [title], ["y"], name="m\x1b[2J")], inputs)
+    shown.append(check(saved(unread, tmp_path)))
+    for text in map(str, [*shown, out]):
+        assert all(c.isprintable() or c == "\n" for c in text)
+        assert "\nruns       yes" not in text.replace("\nruns       yes: 2 blocks", "")
+    names = [row.split()[0] for row in str(network.summary()).splitlines()]
+    assert names[4:] == ["a\\x1b[2J", "t\\x1b]0;mine\\x07"]
 
 
 def test_a_graph_that_does_not_fit_is_a_problem(tmp_path):

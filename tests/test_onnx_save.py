@@ -156,6 +156,52 @@ def test_more_settings_of_blocks(block, tmp_path):
     runs_the_same(single(block, *operands), tmp_path, *operands)
 
 
+@pytest.mark.parametrize(
+    ("block", "shape"),
+    [
+        (blocks.Transpose(()), ()),
+        (blocks.Reshape(()), (1, 1)),
+        (blocks.Squeeze(()), (1, 3)),
+        (blocks.Unsqueeze(()), (1, 3)),
+        (blocks.Pad(()), ()),
+        (blocks.Slice(()), ()),
+        (blocks.BroadcastTo(()), ()),
+        (blocks.Max(()), (2, 3)),
+        (blocks.Normalise((), 0.1), (2, 3)),
+    ],
+    ids=str,
+)
+def test_settings_that_list_nothing(block, shape, tmp_path):
+    x = np.asarray(noise(*shape))
+    runs_the_same(single(block, x), tmp_path, x)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (1, 2, 3, 2, 2), (1, 2, 2, 2, 2, 2)])
+def test_means_over_any_number_of_axes(shape, tmp_path):
+    """Runtimes know no global average of more than three spatial axes."""
+    x = noise(*shape)
+    for axes in (tuple(range(2, len(shape))), tuple(range(1, len(shape)))):
+        runs_the_same(single(blocks.Mean(axes, keepdims=True), x), tmp_path, x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+@pytest.mark.parametrize(
+    "block",
+    [blocks.Floor(), blocks.Ceil(), blocks.Round(), blocks.Sign(), blocks.IsNaN(), blocks.IsInf()],
+    ids=str,
+)
+def test_questions_to_whole_numbers(block, dtype, tmp_path):
+    x = np.array([np.iinfo(dtype).min, 0, 1, 7, np.iinfo(dtype).max], dtype)
+    assert block(x).dtype == block.dtype(x.dtype)
+    runs_the_same(single(block, x), tmp_path, x)
+
+
+def test_truth_values_are_no_infinities(tmp_path):
+    x = np.array([True, False])
+    for block in (blocks.IsNaN(), blocks.IsInf(negative=False)):
+        runs_the_same(single(block, x), tmp_path, x)
+
+
 def test_values_without_spatial_axes(tmp_path):
     for block in (blocks.ChannelSum(1, 2), blocks.LRN(3)):
         x = noise(2, 5)
@@ -211,6 +257,18 @@ def test_a_block_for_one_size_makes_the_file_say_so(tmp_path):
         network.save(tmp_path / "a.onnx")
     assert minicnn.load(tmp_path / "a.onnx").inputs == {"x": (None, 3, 8, 8)}
     x = noise(5, 3, 8, 8)
+    close(by_onnxruntime(tmp_path / "a.onnx", x)[0], network(x))
+
+
+def test_a_number_of_axes_that_depends_on_the_batch_makes_the_file_say_so(tmp_path):
+    nodes = [
+        Node("mean", blocks.Mean((2, 3), keepdims=True), ("x",)),
+        Node("y", blocks.Squeeze(), ("mean",)),
+    ]
+    network = Network("squeezed", {"x": (None, 3, 4, 4)}, nodes, ["y"])
+    with pytest.warns(UserWarning, match=r"x \(1, 3, 4, 4\) only: y, whose number of axes depends"):
+        network.save(tmp_path / "a.onnx")
+    x = noise(1, 3, 4, 4)
     close(by_onnxruntime(tmp_path / "a.onnx", x)[0], network(x))
 
 
@@ -444,6 +502,55 @@ def test_an_assumption_does_not_become_a_fact(tmp_path):
     assert back.metadata["minicnn.preprocess.source"].startswith("assumed")
 
 
+def a_relu(**typical):
+    free = {name: (None, 3, *[None] * (len(shape) - 2)) for name, shape in typical.items()}
+    nodes = [Node(f"y_{name}", blocks.ReLU(), (name,)) for name in typical]
+    return Network("relus", free, nodes, [node.name for node in nodes], typical=typical)
+
+
+def test_usual_shapes_stay(tmp_path):
+    network = a_relu(a=(3, 3, 50, 60), b=(1, 3), c=(2, 3))
+    path, again = tmp_path / "a.onnx", tmp_path / "again.onnx"
+    network.save(path)
+    back = minicnn.load(path)
+    assert (back.inputs, back.typical) == (network.inputs, network.typical)
+    assert json.loads(back.metadata["minicnn.typical"]) == {"a": [3, 3, 50, 60], "c": [2, 3]}
+    path.rename(tmp_path / "relus.onnx")
+    minicnn.load(tmp_path / "relus.onnx").save(again)
+    assert again.read_bytes() == (tmp_path / "relus.onnx").read_bytes()
+    given = minicnn.load(again, shape={"a": (1, 3, 7, 8)})
+    assert given.typical == {"a": (1, 3, 7, 8), "b": (1, 3), "c": (2, 3)}
+    given.cut(inputs=["b"], outputs=["y_b"]).save(path)
+    assert "minicnn.typical" not in minicnn.load(path).metadata
+
+
+NONSENSE = [
+    "", "5", "null", "[1]", "{", "[" * 9999, "9" * 9999, '{"a": 5}', '{"a": [0, 3, 4, 4]}',
+    '{"a": [-1, 3, 4, 4]}', '{"a": [1, 3, 4]}', '{"a": [1, 3, 4, 1e99]}', '{"a": [1.0, 3, 4, 4]}',
+    '{"a": [true, 3, 4, 4]}', '{"a": [1, 3, 4, 99999999]}', '{"a": "1344"}', '{"a": null}',
+    '{"b": [2, 3, 4, 4]}', '{"a": [[1], 3, 4, 4]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", NONSENSE, ids=lambda said: said[:20])
+@pytest.mark.parametrize("key", ["minicnn.typical", "minicnn.constants"])
+def test_nonsense_in_metadata_is_passed_over(key, said, tmp_path):
+    path = tmp_path / "a.onnx"
+    a_relu(a=(2, 3, 4, 4)).save(path)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {key: said})
+    back = minicnn.load(written(model, tmp_path))
+    assert back.typical == {"a": (1, 3, 224, 224)}
+
+
+def test_what_a_file_fixes_is_not_what_it_calls_typical(tmp_path):
+    path = tmp_path / "a.onnx"
+    a_relu(a=(2, 3, 4, 4)).save(path)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"minicnn.typical": '{"a": [2, 7, 4, 5]}'})
+    assert minicnn.load(written(model, tmp_path)).typical == {"a": (2, 3, 4, 5)}
+
+
 def test_names_of_a_reversed_network_stay(tmp_path):
     network = mnist()
     tape = network.record(an_input(network))
@@ -555,3 +662,16 @@ def test_more_than_a_file_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["minicnn.onnx.save"], "LARGEST", 1000)
     with pytest.raises(errors.OutputError, match="2 GB at most"):
         mnist().save(tmp_path / "a.onnx")
+
+
+def test_the_parts_of_a_split_are_nodes_of_different_names(tmp_path):
+    parts = [node("Split", ["x"], ["a", "b", "c"], axis=1, name="split"),
+             node("Add", ["a", "b"], ["d"]), node("Mul", ["d", "c"], ["y"])]  # fmt: skip
+    onnx.save(graph(parts, {"x": (1, 6, 4, 4)}), tmp_path / "in.onnx")
+    network = minicnn.load(tmp_path / "in.onnx")
+    network.save(tmp_path / "out.onnx")
+    x = np.random.default_rng(0).standard_normal((1, 6, 4, 4)).astype(np.float32)
+    close(by_onnxruntime(tmp_path / "out.onnx", x)[0], network(x))
+    names = [proto.name for proto in onnx.load(tmp_path / "out.onnx").graph.node]
+    assert len(set(names)) == len(names)
+    assert "split" in names

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_graphs import graph, node, one
 
 import minicnn
-from minicnn import Tensor, errors
+from minicnn import Tensor, blocks, errors
 from minicnn.onnx.node import NeedsConstantError
 
 F = np.float32
@@ -231,6 +231,15 @@ def test_images_with_channels_last_are_images(tmp_path):
     q = network.record(x).backward(RNG.standard_normal((1, 4, 6, 7)).astype(F))
     assert q.shape == (1, 8, 9, 3)
     assert network.channels_first(q).shape == (1, 3, 8, 9)
+
+
+@pytest.mark.parametrize("op", ["Sign", "Floor", "Ceil", "Round"])
+def test_truth_values_are_not_rounded(op, tmp_path):
+    with pytest.raises(errors.InputError, match=f"{op} takes numbers, not truth values"):
+        getattr(blocks, op)()(np.array([True, False]))
+    nodes = [node("Greater", ["x", "zero"], ["c"]), node(op, ["c"], ["y"])]
+    with pytest.raises(errors.InputError, match=rf"at node y \({op}\): {op} takes numbers"):
+        minicnn.load(saved(graph(nodes, {"x": (1, 4)}, {"zero": np.zeros(4, F)}), tmp_path))
 
 
 # Names of the source

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 
 from minicnn.data.catalogue import recognise
+from minicnn.drawing import blocks
 from minicnn.errors import MiniCNNError, printable
 from minicnn.limits import shown_bytes
 from minicnn.network import Network
@@ -117,7 +118,7 @@ class FileReport:
             lines.append(
                 (
                     "runs",
-                    f"yes: {len(self.network.nodes)} blocks, {self.flops:,} FLOPs for "
+                    f"yes: {blocks(self.network)}, {self.flops:,} FLOPs for "
                     + " and ".join(
                         _times(self.network.default_shape(n)) for n in self.network.inputs
                     ),
@@ -177,6 +178,7 @@ def check(path: str | os.PathLike[str]) -> FileReport:
     if report.missing:
         return report
     try:
+        opened.locate()
         dtype = float_type(model.graph)
         network = read(opened, _stand_ins(opened, dtype), dtype)
     except MiniCNNError as error:
@@ -252,8 +254,10 @@ def _full_name(node: onnx.NodeProto) -> str:
 
 def _spoken(value: onnx.ValueInfoProto) -> str:
     """Name, type and shape of an input or output."""
+    if not value.type.WhichOneof("value"):
+        return f"{value.name}  (its type is not stated)"
     if not value.type.HasField("tensor_type"):
-        return f"{value.name} (no tensor)"
+        return f"{value.name}  (no tensor)"
     kind = value.type.tensor_type
     try:
         name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()

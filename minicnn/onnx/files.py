@@ -67,6 +67,17 @@ class OpenedModel:
         """Read a tensor of the model: see `weights.read`."""
         return weights.read(tensor, self.where, self._on_disk(tensor), floats)
 
+    def locate(self) -> None:
+        """Make sure that all weights are where the file says, without reading them.
+
+        Raises
+        ------
+        ModelFileError
+            If a file beside it is missing, or too short.
+        """
+        for tensor in self.model.graph.initializer:
+            self._on_disk(tensor)
+
     def arrays(self, dtype: DTypeLike) -> dict[str, np.ndarray]:
         """Read all weights.
 

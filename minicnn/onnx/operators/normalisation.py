@@ -133,5 +133,5 @@ def lrn(node: Any) -> Any:
 def lp_norm(node: Any) -> Any:
     axis, order = node.attribute("axis", -1), node.attribute("p", 2)
     norm = node.add(B.Norm(order, (axis,), keepdims=True))
-    least = node.make(np.full((), 1e-12))  # zeros stay zeros, as in torch
+    least = node.make(np.full((), 1e-30))  # zeros stay zeros
     return node.add(B.Divide(), 0, node.add(B.Maximum(), norm, least))

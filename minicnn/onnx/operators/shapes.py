@@ -129,14 +129,21 @@ def _axes(values: Any) -> tuple[int, ...] | None:
     return None if values is None else tuple(int(axis) for axis in np.atleast_1d(values))
 
 
+def _squeeze(node: Any, axes: tuple[int, ...] | None) -> Any:
+    """Without axes all of length 1 go; which these are is settled now, for this shape."""
+    if axes is None:
+        axes = tuple(i for i, n in enumerate(node.shape()) if n == 1)
+    return node.add(B.Squeeze(axes))
+
+
 @operator("Squeeze")
 def squeeze_attributes(node: Any) -> Any:
-    return node.add(B.Squeeze(_axes(node.attribute("axes"))))
+    return _squeeze(node, _axes(node.attribute("axes")))
 
 
 @operator("Squeeze", since=13)
 def squeeze(node: Any) -> Any:
-    return node.add(B.Squeeze(_axes(node.constant(1, "axes"))))
+    return _squeeze(node, _axes(node.constant(1, "axes")))
 
 
 @operator("Unsqueeze")

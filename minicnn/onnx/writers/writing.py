@@ -18,7 +18,7 @@ from onnx import helper
 
 from minicnn.blocks import Block, Shape
 from minicnn.errors import OutputError
-from minicnn.graph import taken_name
+from minicnn.graph import Node, taken_name
 from minicnn.onnx.modules import MODULE_KEY
 from minicnn.onnx.writers import registry
 from minicnn.structure import FreeShape, Structure
@@ -96,10 +96,15 @@ class Writing:
             first = len(self.nodes)
             operands = [self.values[operand] for operand in node.operands]
             self.write(node.block, operands, node.name)
-            self.nodes[-1].name = node.label or node.name
+            self.nodes[-1].name = self._node_name(node)
             if node.module:
                 for proto in self.nodes[first:]:
                     proto.metadata_props.add(key=MODULE_KEY, value=node.module)
+
+    def _node_name(self, node: Node) -> str:
+        """A node's label, or its value's name where parts of one node share the label."""
+        taken = {proto.name for proto in self.nodes[:-1]}
+        return node.name if not node.label or node.label in taken else node.label
 
     def write(self, block: Block, operands: Sequence[Value], name: str) -> None:
         """Add the nodes of a block, the last of which gives the value `name`."""
