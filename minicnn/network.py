@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,6 @@ class _Recipe:
     shapes: Mapping[str, Shape]
     calls: Sequence[Call]
     dropped: Mapping[str, str]
-    switches: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +189,7 @@ class Network(Structure):
         values = {name: frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         recipe = self._recipe(values, found, keep)
-        even = recipe.switches and any(kernels.has_flat_areas(x) for x in values.values())
+        even = self._has_ties(values.values())
         with kernels.evenly(even):
             plan = None if timed else self._planner.plan(self, values, recipe.held, recipe.keeping)
             if plan is not None:
@@ -253,8 +252,7 @@ class Network(Structure):
                 else:
                     dropped[call.name] = " and ".join(rule.name for rule in rules)
         order = [name for name in [*self.inputs, *self.layers] if name in held]
-        switches = any(call.block.statistic == "switches" for call in calls)
-        return _Recipe(order, keeping, shapes, calls, dropped, switches)
+        return _Recipe(order, keeping, shapes, calls, dropped)
 
     def known_reversal(self, key: Any) -> tuple[Network, dict[str, str]] | None:
         """A reversed network drawn before, and whose bits its nodes hold."""
@@ -386,15 +384,25 @@ class Network(Structure):
     def _run_tensors(self, inputs: Sequence[Any]) -> dict[str, Any]:
         if len(inputs) != len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs; it got {len(inputs)}.")
-        for (name, shape), x in zip(self.inputs.items(), inputs, strict=True):
-            self.check_input(name, shape, x.numpy() if isinstance(x, Expression) else x)
+        arrays = [x.numpy() if isinstance(x, Expression) else x for x in inputs]
+        for (name, shape), x in zip(self.inputs.items(), arrays, strict=True):
+            self.check_input(name, shape, x)
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
         values.update(self.arrays)
         values.update(self._parameter_tensors())
-        for node in self.nodes:
-            operands = [values[name] for name in node.operands]
-            values[node.name] = self.named_error(node, partial(node.block, *operands))
+        with kernels.evenly(self._has_ties(arrays)):
+            for node in self.nodes:
+                operands = [values[name] for name in node.operands]
+                values[node.name] = self.named_error(node, partial(node.block, *operands))
         return values
+
+    def _has_ties(self, inputs: Iterable[np.ndarray]) -> bool:
+        """Whether windows of equal pixels may tie for a maximum; see `kernels.flat`."""
+        return self._pools_by_maxima and any(kernels.has_flat_areas(x) for x in inputs)
+
+    @cached_property
+    def _pools_by_maxima(self) -> bool:
+        return any(node.block.statistic == "switches" for node in self.nodes)
 
     def _named_inputs(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Inputs by name, checked."""

@@ -74,3 +74,13 @@ def test_other_shapes_have_none(shape):
 def test_noise_and_gradients_have_none():
     assert not has_flat_areas(RNG.standard_normal((1, 3, 32, 32)).astype(F))
     assert not has_flat_areas(np.arange(64, dtype=F).reshape(1, 1, 8, 8))
+
+
+def test_tensors_agree_with_float64_too():
+    net = minicnn.load("mnist")
+    x = minicnn.data.photo("digit_4", net.preprocess)
+    given = minicnn.Tensor(x, requires_grad=True)
+    net.drop_softmax()(given)[0, 4].backward()
+    exact = net.astype(np.float64).record(x.astype(np.float64))
+    expected = exact.backward(seeds.logit(exact, 4))
+    np.testing.assert_allclose(given.grad.numpy(), expected, atol=1e-5 * np.abs(expected).max())

@@ -36,7 +36,8 @@ def load(
         "mnist", one of the catalogue ("squeezenet1.1"), or one's own in the model folder.
     shape : tuple of int, or mapping by input name, optional
         Input shape (N, C, H, W), for files that leave it open. Without it an open batch is 1 and
-        open image sides are 224 where the graph computes with them; other open sides stay open.
+        open image sides are 224 where the graph computes with them (or what minicnn wrote down as
+        usual); other open sides stay open.
     preprocess : Preprocess or str, optional
         How photos become inputs; a name such as "imagenet". By default what the file says if
         minicnn wrote it, what the catalogue knows of it, or ImageNet's usual numbers, since ONNX
