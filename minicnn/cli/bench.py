@@ -47,7 +47,7 @@ error: max|y - reference| / max|reference| in float64. compile s: what the first
 pack ms: for the filters, once a network; 0 where every run does it anew."""
 
 
-@app.command("bench")
+@app.command("bench", short_help="Time the kernels of a block.")
 def command(
     context: typer.Context,
     block: Annotated[str, typer.Argument(help=f"{', '.join(BLOCKS)}.")] = "conv2d",

@@ -11,7 +11,7 @@ from minicnn.data.catalogue import find
 from minicnn.onnx import check
 
 
-@app.command("check")
+@app.command("check", short_help="What a file is, and whether it runs.")
 def command(
     model: Annotated[str, typer.Argument(help="An ONNX file, or a network's name.")],
 ) -> None:

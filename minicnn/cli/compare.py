@@ -31,7 +31,7 @@ from minicnn.network import Network
 from minicnn.seeds import choose
 
 
-@app.command("compare")
+@app.command("compare", short_help="One unit under several backward rules.")
 def command(
     context: typer.Context,
     model: Model,

@@ -43,7 +43,7 @@ NEXT = {
 }
 
 
-@app.command("demo")
+@app.command("demo", short_help="The main job on a bundled image.")
 def command(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("minicnn-demo.png"),
     model: Annotated[

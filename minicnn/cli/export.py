@@ -21,7 +21,7 @@ from minicnn.files import check_writable
 from minicnn.network import Network
 
 
-@app.command("export")
+@app.command("export", short_help="Write a network, or a reversed one, as ONNX.")
 def command(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],

@@ -12,7 +12,7 @@ from minicnn.errors import printable
 from minicnn.files import atomic_path
 
 
-@app.command("show")
+@app.command("show", short_help="The blocks of a network, one line each.")
 def command(
     model: Model,
     dot: Annotated[

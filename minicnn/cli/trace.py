@@ -33,7 +33,7 @@ HEADER = (
 RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
 
 
-@app.command("trace")
+@app.command("trace", short_help="There and back, block by block.")
 def command(
     context: typer.Context,
     model: Model,

@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.graph import Mirror
 from minicnn.network import Network
 from minicnn.rules import Rule
@@ -124,7 +125,8 @@ def trace(
     -------
     Trace
     """
-    list(network.steps(x))  # kernels are loaded or compiled now, and not while timed
+    with kernels.evenly(kernels.has_flat_areas(x)):  # as record does
+        list(network.steps(x))  # kernels are loaded or compiled now, and not while timed
     tape = network.record(x, keep="all", timed=True)
     seed = seed if isinstance(seed, Seed) else seed(tape)
     reversed_network = tape.reverse(seed.at, rule)
