@@ -242,6 +242,10 @@ BAD_FILES = {  # name: (maker, error, words that the message must have)
         of_graph([node("Relu", ["x"], ["a", "b"]), node("Neg", ["b"], ["y"])], {"x": RGB}),
         errors.ModelFileError, ["2 outputs"],
     ),
+    "huge input": (
+        of_graph([node("GlobalMaxPool", ["x"], ["y"])], {"x": (3, 4, 5, 2**40)}),
+        errors.ModelFileError, ["input x", "MINICNN_MAX_BYTES"],
+    ),
     "huge LRN": (
         of_graph([node("LRN", ["x"], ["y"], size=2**40)], {"x": RGB}), errors.ModelFileError,
         ["makes no sense"],

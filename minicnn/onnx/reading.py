@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import onnx
 from minicnn.blocks import Identity, Shape
 from minicnn.errors import ModelFileError
 from minicnn.graph import Node
+from minicnn.limits import check_bytes
 from minicnn.network import Network
 from minicnn.onnx.allowance import Allowance
 from minicnn.onnx.files import OpenedModel
@@ -62,6 +64,8 @@ def read(
         concrete = {name: (batch, *dims[1:]) if dims else () for name, dims in concrete.items()}
     order = sorted_nodes(graph, {*arrays, *free}, where)
 
+    for name, dims in concrete.items():
+        check_bytes(prod(dims) * types[name].itemsize, f"{where}: input {name} of shape {dims}")
     allowance = Allowance()
 
     def lowered(shapes: Mapping[str, Shape]) -> Lowering:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ModelFileError, UnsupportedOperatorError
 from minicnn.kernels import Window
 
@@ -38,6 +40,10 @@ def window(node: Any, kernel: tuple[int, ...]) -> Window:
 
 def checked(kernel: Any, stride: Any, pads: Any, dilation: Any, ceil_mode: bool = False) -> Window:
     """A window whose measures make sense."""
+    if not all(isinstance(n, (int, np.integer)) for n in (*kernel, *stride, *pads, *dilation)):
+        raise ModelFileError(
+            f"a window of {kernel}, {stride}, {pads}, {dilation}: whole numbers only"
+        )
     largest = max((abs(int(n)) for n in (*kernel, *stride, *pads, *dilation)), default=0)
     if largest > MOST or min((*kernel, *stride, *dilation), default=1) < 1:
         raise ModelFileError(
