@@ -152,8 +152,6 @@ def _coordinates(
 
 
 def _nearest(x: np.ndarray, rounding: str) -> np.ndarray:
-    halves = np.round(2 * x) / 2  # scales come in float32: what should tie does
-    x = np.where(np.abs(x - halves) <= 1e-6 * np.maximum(1, np.abs(x)), halves, x)
     halves = np.rint(2 * x) / 2
     x = np.where(np.isclose(x, halves, rtol=1e-12, atol=1e-9), halves, x)  # 2.9999999999 is 3
     if rounding == "round_prefer_floor":
