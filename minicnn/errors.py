@@ -35,7 +35,7 @@ class MiniCNNError(Exception):
 
     def __str__(self) -> str:
         """The message, safe to print whatever names a file put into it."""
-        text = printable(super().__str__(), lines=True)
+        text = printable(super().__str__())
         return (
             text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
         )
