@@ -1,7 +1,7 @@
 """Freedom: whether a graph, lowered for one shape, is the same for others.
 
-A network takes any batch if lowering the file for one more image gives the same blocks with the
-same settings on the same arrays, and images of any size if doubling their open sides does.
+A network takes any batch if lowering the file for one and two more images gives the same blocks
+with the same settings on the same arrays, and images of any size if doubling their open sides does.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from minicnn.graph import Node
 from minicnn.onnx.lower import Lowering
 from minicnn.structure import FreeShape
 
-__all__ = ["doubled_sizes", "is_free", "one_more"]
+__all__ = ["doubled_sizes", "is_free", "more_images"]
 
 
-def one_more(shape: Shape) -> Shape:
-    """The same for one more image."""
-    return (shape[0] + 1, *shape[1:]) if shape else shape
+def more_images(shape: Shape, count: int) -> Shape:
+    """The same for some more images."""
+    return (shape[0] + count, *shape[1:]) if shape else shape
 
 
 def doubled_sizes(free: FreeShape, shape: Shape) -> Shape:

@@ -21,7 +21,7 @@ from minicnn.limits import check_bytes
 from minicnn.network import Network
 from minicnn.onnx.allowance import Allowance
 from minicnn.onnx.files import OpenedModel
-from minicnn.onnx.freedom import doubled_sizes, is_free, one_more
+from minicnn.onnx.freedom import doubled_sizes, is_free, more_images
 from minicnn.onnx.inputs import (
     concrete_shape,
     free_shape,
@@ -74,10 +74,12 @@ def read(
         return lowering
 
     lowering = lowered(concrete)
-    more = {name: one_more(shape) for name, shape in concrete.items()}
+    larger = [  # by two as well: a window over the batch may not see one image more
+        {name: more_images(shape, count) for name, shape in concrete.items()} for count in (1, 2)
+    ]
     ends = [output.name for output in graph.output]
-    any_batch = not isinstance(batch, int) and is_free(
-        lowering, lowered, more, ends, batch == "dynamic"
+    any_batch = not isinstance(batch, int) and all(
+        is_free(lowering, lowered, shapes, ends, batch == "dynamic") for shapes in larger
     )
     nodes, outputs = _only_needed(lowering, ends, where, constants is not None)
     used = {operand for node in nodes for operand in node.operands} | set(outputs)
