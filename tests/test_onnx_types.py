@@ -220,6 +220,33 @@ def test_a_literal_batch_of_an_open_file_is_opened_on_demand(tmp_path):
     assert minicnn.load(path, batch=3).inputs["x"] == (3, 3, 4)
 
 
+def as_strided(batch, rows):
+    """A mean, and its numbers taken in order: how torch's exporter writes a view."""
+    nodes = [
+        node("Reshape", ["x", "flat"], ["row"]), node("Gather", ["row", "places"], ["y"], axis=0)
+    ]  # fmt: skip
+    places = np.arange(rows * 12).reshape(rows, 12)
+    return graph(nodes, {"x": (batch, 3, 4)}, {"flat": np.array([-1]), "places": places})
+
+
+def test_a_gather_of_everything_in_order_opens_with_the_batch(tmp_path):
+    network = minicnn.load(saved(as_strided(2, 2), tmp_path))
+    x = RNG.standard_normal((5, 3, 4)).astype(F)
+    np.testing.assert_array_equal(network(x), x.reshape(5, 12))
+    # of an open batch the same indices are those of one image only
+    assert minicnn.load(saved(as_strided("n", 1), tmp_path)).inputs["x"] == (1, 3, 4)
+
+
+def test_a_first_axis_that_is_no_batch_is_left_open_by_a_gather_of_it(tmp_path):
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0]), node("Gather", ["t", "all"], ["g"], axis=0),
+        node("Transpose", ["g"], ["y"], perm=[1, 0]),
+    ]  # fmt: skip
+    path = saved(graph(nodes, {"x": (1, 4)}, {"all": np.arange(4)}), tmp_path)
+    x = RNG.standard_normal((3, 4)).astype(F)
+    np.testing.assert_array_equal(minicnn.load(path)(x), x)
+
+
 def test_images_with_channels_last_are_images(tmp_path):
     weights = RNG.standard_normal((4, 3, 3, 3)).astype(F)
     nodes = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Conv", ["t", "w"], ["y"])]

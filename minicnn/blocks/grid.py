@@ -12,6 +12,7 @@ image in a mirror. Source: Jaderberg et al., "Spatial Transformer Networks", 201
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -220,8 +221,9 @@ class _Slope(_Grid):
         raise NotDifferentiableError(f"{self.kind} is differentiable in its signal only.")
 
     @property
+    @abstractmethod
     def _other(self) -> type[_Grid]:
-        raise NotImplementedError
+        """The slope's transpose in its signal."""
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (1, 2) if wrt == 0 else ()

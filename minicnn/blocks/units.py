@@ -15,6 +15,7 @@ Klambauer et al. 2017; Barron 2017. Defaults are ONNX's.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -119,9 +120,9 @@ class _Exponential(_Unit):
     statistic = "mask"
 
     @property
+    @abstractmethod
     def _curve(self) -> tuple[float, float, float]:
         """above, height, rate."""
-        raise NotImplementedError
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         above, height, rate = map(x.dtype.type, self._curve)

@@ -14,24 +14,26 @@ from minicnn.onnx.registry import operator
 
 @operator("Gather")
 def gather(node: Any) -> Any:
-    """All of the first axis in order is a change of shape: so torch writes as_strided.
-
-    In a file that fixes the batch it is one for other batches too, as a baked reshape is.
-    """
+    """All of the first axis in order is a change of shape: so torch writes as_strided."""
     indices = np.asarray(node.constant(1, "indices")).astype(np.int64)
-    axis, shape, lowering = node.attribute("axis", 0), node.shape(), node.lowering
-    images = lowering.images or 1
-    whole = indices.size * images == shape[0] * (lowering.batch or images) if shape else False
-    if (
-        axis == 0
-        and whole
-        and indices.ndim
-        and indices.size
-        and not node.is_constant()
-        and (np.array_equal(indices.reshape(-1), np.arange(indices.size)))
-    ):
-        return node.add(B.Reshape((-1, *indices.shape[1:], *shape[1:])))
+    axis, shape = node.attribute("axis", 0), node.shape()
+    if axis == 0 and not node.is_constant() and _takes_all(node, indices):
+        inner = (*indices.shape[1:], *shape[1:])
+        return node.add(B.Identity() if indices.ndim == 1 else B.Reshape((-1, *inner)))
     return node.add(B.Take(indices, axis))
+
+
+def _takes_all(node: Any, indices: np.ndarray) -> bool:
+    """Whether indices name the whole first axis in order.
+
+    Those of a file that fixes the batch do so for that batch; as with a baked reshape, it is taken
+    to mean all of it for other batches too.
+    """
+    length, lowering = node.shape()[0], node.lowering
+    images, fixed = lowering.images or 1, lowering.batch or lowering.images or 1
+    whole = indices.size == length or indices.size * images == length * fixed
+    in_order = np.array_equal(indices.reshape(-1), np.arange(indices.size))
+    return bool(indices.ndim and indices.size and whole and in_order)
 
 
 @operator("GatherElements", since=11)
