@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -209,6 +210,17 @@ class Structure:
                 for name, array in self.arrays.items()
             },
         )
+
+    def fingerprint(self) -> str:
+        """A short text that differs for other networks: other blocks, wiring or numbers."""
+        digest = blake2b(digest_size=12)
+        for node in self.nodes:
+            digest.update(f"{node.name} {node.block} {node.operands}\n".encode())
+        for name, array in self.arrays.items():
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        digest.update(f"{self.preprocess}".encode())
+        return digest.hexdigest()
 
     # Graph
 

@@ -25,6 +25,10 @@ def main() -> None:
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
+        except KeyboardInterrupt:
+            notice.end()
+            print("Interrupted. The same command goes on where a scan stopped.", file=sys.stderr)
+            sys.exit(130)
         except (MiniCNNError, MemoryError, OSError) as error:
             if debug:
                 raise

@@ -12,11 +12,15 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from minicnn import figures
 from minicnn._version import __version__
 from minicnn.attribution import top_classes
+from minicnn.data import Images
 from minicnn.data.bundled import bundled_path
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
+from minicnn.errors import InputError, OutputError
+from minicnn.files import check_writable
 from minicnn.kernels import set_threads
 from minicnn.kernels.registry import overrule, using
 from minicnn.network import Network
@@ -24,14 +28,24 @@ from minicnn.onnx import load
 from minicnn.tape import Tape
 
 __all__ = [
+    "Device",
+    "Folder",
     "Kernels",
+    "LabelPattern",
     "Model",
+    "Out",
     "Photo",
+    "Save",
+    "Seed",
     "Threads",
     "app",
+    "check_device",
+    "check_outputs",
+    "named_after",
     "open_model",
     "open_photo",
     "program",
+    "report_skipped",
     "serving",
     "show_top",
     "warn_if_assumed",
@@ -70,6 +84,72 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads. Default: NUMBA_NUM_THREADS, or all."),
 ]
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The figure to write: .png, .pdf or .svg. Default: named after its subject."),
+]
+Save = Annotated[
+    Path | None, typer.Option("--save", help="Also write the arrays to this .npz file.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of whatever is random.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu.")]
+Folder = Annotated[
+    str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--label-pattern",
+        help="A regular expression whose first group finds an image's label in its file name. "
+        "Default: the subfolder's name.",
+    ),
+]
+
+
+def check_device(device: str) -> None:
+    """Refuse devices that there are not.
+
+    Raises
+    ------
+    InputError
+        For anything but the CPU.
+    """
+    if device.strip().lower() != "cpu":
+        raise InputError(f"--device {device}: minicnn computes on the cpu only (so far).")
+
+
+def check_outputs(out: Path | None, save: Path | None) -> None:
+    """Refuse what cannot be written, before any work."""
+    if out is not None:
+        figures.check_format(out)
+        check_writable(out)
+    if save is not None:
+        if save.suffix.lower() != ".npz":
+            raise OutputError(f"Cannot write arrays to {save}: the name must end in .npz.")
+        check_writable(save)
+
+
+def named_after(*parts: str, suffix: str = ".png") -> Path:
+    """A file name in the current folder made from what it shows."""
+    text = "_".join(part for part in parts if part)
+    return Path("".join(c if c.isalnum() or c in "._-" else "-" for c in text) + suffix)
+
+
+def report_skipped(images: Images) -> None:
+    """Say which images could not be read; the exit code is 1 then."""
+    if not images.skipped:
+        return
+    reasons = list(images.skipped.values())
+    print(
+        f"Left out {len(reasons)} of {len(images)} images, which cannot be read:", file=sys.stderr
+    )
+    for reason in reasons[:10]:
+        print(f"  {reason}", file=sys.stderr)
+    if len(reasons) > 10:
+        print(f"  ... and {len(reasons) - 10} more", file=sys.stderr)
+    raise typer.Exit(1)
 
 
 @contextmanager
@@ -144,4 +224,4 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import bench, check, compare, demo, export, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import bench, check, compare, demo, export, look, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from minicnn import figures
 from minicnn.attribution import Comparison, Selectivity, compare, reported_rules, selectivity
+from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
     Kernels,
     Model,
@@ -17,6 +18,8 @@ from minicnn.cli.app import (
     PreprocessName,
     Threads,
     app,
+    check_outputs,
+    named_after,
     open_model,
     open_photo,
     serving,
@@ -25,8 +28,7 @@ from minicnn.cli.app import (
     warn_if_assumed,
 )
 from minicnn.drawing import table
-from minicnn.errors import InputError, OutputError
-from minicnn.files import atomic_path, check_writable
+from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.seeds import choose
 
@@ -84,7 +86,7 @@ def command(
     network = open_model(model, preprocess)
     at = None if layer is None else network.value_name(layer)
     out = out or _default_name(network, photo, at, "selectivity" if selective else rules)
-    _check_outputs(out, save)
+    check_outputs(out, save)
     chosen = reported_rules(rules, network)
     if not chosen:
         raise InputError("--rules names no rule: give salinet, deconvnet, TTF, ..., or all.")
@@ -110,9 +112,7 @@ def command(
         arrays = comparison.arrays()
     figures.save(figure, out)
     if save is not None:
-        with atomic_path(save) as temporary, temporary.open("wb") as file:
-            facts: dict[str, Any] = {"image": x, "seed": top.p, "seed_at": top.at, **arrays}
-            np.savez_compressed(file, **facts)
+        save_arrays(save, {"image": x, "seed": top.p, "seed_at": top.at, **arrays})
     if network.classifies:
         show_top(tape)
     print(text)
@@ -124,20 +124,7 @@ def command(
 def _default_name(network: Network, photo: str, at: str | None, what: str) -> Path:
     """model_photo_layer_rules.png, from what can stand in a file name."""
     classic = what == "salinet,deconvnet,desalinet"
-    parts = [network.name, Path(photo).stem, at or "", "" if classic else what]
-    text = "_".join(part for part in parts if part)
-    return Path("".join(c if c.isalnum() or c in "._-" else "-" for c in text) + ".png")
-
-
-def _check_outputs(out: Path, save: Path | None) -> None:
-    """Refuse what cannot be written, before any work."""
-    figures.check_format(out)
-    check_writable(out)
-    if save is None:
-        return
-    if save.suffix.lower() != ".npz":
-        raise OutputError(f"Cannot write maps to {save}: the name must end in .npz.")
-    check_writable(save)
+    return named_after(network.name, Path(photo).stem, at or "", "" if classic else what)
 
 
 def _one_row(seen: np.ndarray, comparison: Comparison, title: str, display: str) -> figures.Figure:

@@ -1,10 +1,13 @@
 """Images and the facts that come with the package: photos, class names, the bundled network."""
 
 from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path, bundled_photos
+from minicnn.data.images import Batch, Images, unprocessed
 from minicnn.data.labels import imagenet_names
 from minicnn.data.photo import open_photo, photo, picture
 
 __all__ = [
+    "Batch",
+    "Images",
     "bundled_digits",
     "bundled_model",
     "bundled_path",
@@ -13,4 +16,5 @@ __all__ = [
     "open_photo",
     "photo",
     "picture",
+    "unprocessed",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,13 +10,10 @@ from matplotlib.figure import Figure
 
 from minicnn.attribution import Comparison, Picture, Selectivity
 from minicnn.errors import InputError
+from minicnn.figures.axes import Box, draw_box, folded, grid, show
 from minicnn.figures.display import display_named
 
-__all__ = ["Box", "comparison_figure", "family_figure", "selectivity_figure", "support_box"]
-
-Box = tuple[int, int, int, int]  # top, left, bottom, right
-
-CELL = 2.7  # inches
+__all__ = ["comparison_figure", "family_figure", "selectivity_figure", "support_box"]
 
 
 def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
@@ -84,7 +80,7 @@ def comparison_figure(
     boxes = [support_box([picture.values for picture in one.pictures]) for one in listed]
     zooms = [_zoom(box, photo) for box in boxes]
     first = 2 if any(zooms) else 1
-    figure, axes = _grid(len(listed), first + len(listed[0].pictures), title)
+    figure, axes = grid(len(listed), first + len(listed[0].pictures), title)
     for row, one, box, zoom in zip(axes, listed, boxes, zooms, strict=True):
         _show_photo(row[0], photo, one.seed.label, box)
         if first == 2:
@@ -105,7 +101,7 @@ def family_figure(
     rows = len(comparison.pictures) // 4
     if len(comparison.pictures) not in (8, 16):
         raise InputError(f"The family has 8 or 16 rules; got {len(comparison.pictures)}.")
-    figure, axes = _grid(rows, 5, title)
+    figure, axes = grid(rows, 5, title)
     box = support_box([picture.values for picture in comparison.pictures])
     zoom = _zoom(box, photo)
     _show_photo(axes[0][0], photo, comparison.seed.label, box)
@@ -131,7 +127,7 @@ def selectivity_figure(
     photo: np.ndarray, found: Sequence[Selectivity], title: str, display: str = "sigmoid"
 ) -> Figure:
     """For each rule the pictures of the strongest neuron, a random one and noise."""
-    figure, axes = _grid(len(found), 4, title)
+    figure, axes = grid(len(found), 4, title)
     box = support_box([values for one in found for values in one.pictures])
     zoom = _zoom(box, photo)
     for row in axes[1:]:
@@ -155,30 +151,13 @@ def selectivity_figure(
     return figure
 
 
-def _grid(rows: int, columns: int, title: str) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(CELL * columns, (CELL + 0.7) * rows + 0.35), layout="constrained")
-    figure.suptitle(title, fontsize=12)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    return figure, [list(row) for row in axes]
-
-
-def _show(axis: Axes, image: np.ndarray) -> None:
-    axis.imshow(image, interpolation="nearest", vmin=0, vmax=1)
-
-
 def _show_photo(axis: Axes, photo: np.ndarray, caption: str, box: Box | None) -> None:
     """The photo, with a box around the part where the maps are not zero."""
-    _show(axis, photo)
+    show(axis, photo)
     axis.set_title("image", fontsize=11)
-    axis.set_xlabel(_folded(caption), fontsize=9)
+    axis.set_xlabel(folded(caption), fontsize=9)
     if box is not None:
-        top, left, bottom, right = box
-        xs = [left - 0.5, right - 0.5, right - 0.5, left - 0.5, left - 0.5]
-        ys = [top - 0.5, top - 0.5, bottom - 0.5, bottom - 0.5, top - 0.5]
-        axis.plot(xs, ys, color="#ff3030", linewidth=1.5)
+        draw_box(axis, box)
 
 
 def _show_part(axis: Axes, photo: np.ndarray, zoom: Box | None) -> None:
@@ -187,7 +166,7 @@ def _show_part(axis: Axes, photo: np.ndarray, zoom: Box | None) -> None:
         axis.axis("off")
         return
     top, left, bottom, right = zoom
-    _show(axis, photo[top:bottom, left:right])
+    show(axis, photo[top:bottom, left:right])
     axis.set_title("the box", fontsize=11)
     axis.set_xlabel(f"rows {top}-{bottom - 1}, columns {left}-{right - 1}", fontsize=9)
 
@@ -216,10 +195,5 @@ def _show_values(
         whole = np.full((*values.shape[1:], 3), 0.5)
         whole[top:bottom, left:right] = image
         image = whole
-    _show(axis, image)
+    show(axis, image)
     return inside
-
-
-def _folded(text: str, width: int = 26) -> str:
-    """A caption in lines of about `width` characters."""
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False))

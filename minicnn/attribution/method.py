@@ -1,0 +1,162 @@
+"""What all attribution methods share: which score is explained, and for which target.
+
+    values = Method(net, ...).attribute(x, target)
+
+gives for a batch x (N, C, H, W) a raw, signed array of the same shape: how much each pixel counts
+for the target's score. How channels become one number (`reduction.reduce`) and how numbers become
+colours (`figures`) are separate steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from minicnn.errors import InputError, ShapeError, UnitError, nearest
+from minicnn.network import Network
+
+__all__ = ["Attribution", "Index", "Target", "one_hot", "units"]
+
+Index = tuple[int, ...]
+"""A unit of one image's value: (class,) or (channel, row, column)."""
+
+Target = int | str | Index | None | Sequence["int | str | Index | None"]
+"""What is explained: a class by number or name, a unit, or None (also "predicted") for the
+strongest; a list has one for each image."""
+
+
+class Attribution:
+    """A method that says which pixels decided.
+
+    Parameters
+    ----------
+    network : Network
+        With one input.
+    at : str, optional
+        The value whose unit is explained; by default the class scores *before* a final softmax.
+
+    Attributes
+    ----------
+    name : str
+        For titles.
+    reduction : str
+        How its channels are usually made one number a pixel; see `reduction.reduce`.
+
+    Raises
+    ------
+    InputError
+        If the network has several inputs.
+    """
+
+    name: ClassVar[str] = ""
+    reduction: ClassVar[str] = "sum"
+
+    def __init__(self, network: Network, at: str | None = None) -> None:
+        if len(network.inputs) != 1:
+            raise InputError(
+                f"{network.name} has {len(network.inputs)} inputs; attribution needs a network "
+                f"with one. Cut it: net.cut(inputs=...)."
+            )
+        self.network = network
+        self.at = network.logits if at is None else network.value_name(at)
+
+    def __repr__(self) -> str:
+        return f"<{self.name or type(self).__name__} of {self.at} of {self.network.name}>"
+
+    def attribute(self, x: np.ndarray, target: Target = None) -> np.ndarray:
+        """How much each pixel counts for the target's score.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (N, C, H, W)
+            The network's input: photos, preprocessed.
+        target : int, str, tuple of int or None, or a list of these, one an image
+            A class by number or name, a unit (channel, row, column), None for the strongest unit.
+
+        Returns
+        -------
+        numpy.ndarray, shape of x
+            Raw and signed.
+
+        Raises
+        ------
+        UnitError
+            If there is no such class or unit.
+        """
+        raise NotImplementedError
+
+    def signal(self, scores: np.ndarray, target: Target, weight: str = "one") -> np.ndarray:
+        """The top signal of a target: one-hot for each image, of value 1 or the unit's own."""
+        return one_hot(scores, units(self.network, self.at, scores, target), weight)
+
+
+def units(network: Network, at: str, scores: np.ndarray, target: Target) -> list[Index]:
+    """The unit that is meant in each image.
+
+    Parameters
+    ----------
+    network : Network
+        For the names of its classes.
+    at : str
+        What `scores` is the value of.
+    scores : numpy.ndarray, shape (N, K, ...)
+        That value.
+    target : int, str, tuple of int or None, or a list of these
+        See `Attribution.attribute`.
+
+    Returns
+    -------
+    list of tuple of int
+        One an image. Where a class's scores are a map, the place where it is strongest.
+    """
+    if scores.ndim < 2:
+        raise ShapeError(f"{at} has shape {scores.shape}: no units of an image to explain.")
+    listed = target if isinstance(target, (list, np.ndarray)) else [target] * len(scores)
+    if len(listed) != len(scores):
+        raise InputError(f"{len(listed)} targets for {len(scores)} images: give one each, or one.")
+    return [_unit(network, at, own, one) for own, one in zip(scores, listed, strict=True)]
+
+
+def one_hot(scores: np.ndarray, indices: Sequence[Index], weight: str = "one") -> np.ndarray:
+    """A signal shaped like the scores: 1 (or the score itself, weight="value") at each unit."""
+    p = np.zeros_like(scores)
+    for image, index in enumerate(indices):
+        p[(image, *index)] = scores[(image, *index)] if weight == "value" else 1
+    return p
+
+
+def _unit(network: Network, at: str, scores: np.ndarray, target: object) -> Index:
+    """One image's unit; scores are (K, ...)."""
+    if target is None or (isinstance(target, str) and target.strip().lower() == "predicted"):
+        return tuple(int(i) for i in np.unravel_index(scores.argmax(), scores.shape))
+    if isinstance(target, str):
+        target = _class_number(network, target)
+    index = tuple(target) if isinstance(target, tuple) else (target,)
+    if not all(isinstance(i, (int, np.integer)) for i in index):
+        raise UnitError(f"A target is a class or a unit's coordinates; got {target!r}.")
+    found = tuple(int(i) for i in index)
+    if len(found) not in (1, scores.ndim) or not all(
+        0 <= i < n for i, n in zip(found, scores.shape, strict=False)
+    ):
+        what = "classes" if scores.ndim == 1 else "units"
+        raise UnitError(
+            f"Target {','.join(map(str, found))} does not exist: {at} has {what} of shape "
+            f"{scores.shape}" + (f", 0 to {len(scores) - 1}." if scores.ndim == 1 else ".")
+        )
+    if len(found) == scores.ndim:
+        return found
+    place = np.unravel_index(scores[found[0]].argmax(), scores.shape[1:])
+    return (found[0], *(int(i) for i in place))
+
+
+def _class_number(network: Network, text: str) -> int:
+    names = [name.lower() for name in network.labels]
+    key = text.strip().lower()
+    if key in names:
+        return names.index(key)
+    if key.isdecimal():
+        return int(key)
+    hint = nearest(text, network.labels) if names else "Its classes have numbers, not names."
+    raise UnitError(f"{network.name} has no class {text!r}. {hint}")

@@ -1,0 +1,107 @@
+"""Checkpoints: what a long pass has found so far, so that an interrupted one goes on.
+
+A checkpoint is one .npz file of arrays and a key, which says what the pass is about (network,
+images, settings). It is written whole or not at all, and only read back under the same key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import InputError
+from minicnn.files import atomic_path, check_writable
+
+__all__ = ["Checkpoint", "save_arrays"]
+
+KEY = "checkpoint"  # the entry that holds the key
+
+
+class Checkpoint:
+    """Where a long pass keeps what it has found.
+
+    Parameters
+    ----------
+    path : path-like or None
+        The file; None keeps nothing.
+    key : mapping
+        What the pass is about: numbers, texts and lists of these.
+    seconds : float
+        Least time between two writings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "scan.npz"
+    >>> Checkpoint(path, {"layer": "conv1"}).write({"seen": np.array(32)})
+    >>> int(Checkpoint(path, {"layer": "conv1"}).read()["seen"])
+    32
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, key: Mapping[str, Any], seconds: float = 10.0
+    ) -> None:
+        self.path = None if path is None else check_writable(path)
+        self.key = json.dumps(key, sort_keys=True)
+        self.seconds = seconds
+        self._written = time.monotonic()
+
+    def read(self) -> dict[str, np.ndarray]:
+        """What was found before; empty where nothing was.
+
+        Raises
+        ------
+        InputError
+            If the file belongs to another pass, or is no checkpoint.
+        """
+        if self.path is None or not self.path.exists():
+            return {}
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.path} is not a checkpoint ({error}). Remove it, or name another."
+            ) from None
+        if str(arrays.pop(KEY, "")) != self.key:
+            raise InputError(
+                f"{self.path} holds the state of another pass: other images, network or settings. "
+                f"Remove it, or name another."
+            )
+        return arrays
+
+    def write(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep what was found so far."""
+        if self.path is not None:
+            save_arrays(self.path, {**arrays, KEY: np.array(self.key)})
+        self._written = time.monotonic()
+
+    def offer(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Keep what was found so far if the last writing is a while ago."""
+        if self.path is not None and time.monotonic() - self._written >= self.seconds:
+            self.write(arrays())
+
+    def remove(self) -> None:
+        """Forget it: the pass is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays to an .npz file, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    with atomic_path(path) as temporary, Path(temporary).open("wb") as file:
+        named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez_compressed(file, **named)
