@@ -89,6 +89,7 @@ def summed(function: Callable[[Any], Any], kept: Kept, wrt: int) -> Callable[[An
 
 class _Binary(Block):
     operand_names = ("a", "b")
+    pointwise = True
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class Scale(Block):
 
     factor: float
     kinds = "if"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x * x.dtype.type(self.factor), None
@@ -188,6 +190,7 @@ class Power(Block):
 
     exponent: float
     nonlinear = True
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x ** x.dtype.type(self.exponent), None

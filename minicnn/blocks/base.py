@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minicnn.blocks.sight import Box, same_places
 from minicnn.errors import InputError, NotDifferentiableError, RuleError, ShapeError
 from minicnn.kernels import Packed
 
@@ -144,6 +145,11 @@ class Block:
         whole numbers ("i", "u") and truth values ("b").
     statistic : str
         What the kept bits are called: "mask", "switches", "coins", or nothing.
+    pointwise : bool
+        Whether an output depends only on what the operands hold at the same place of the image, in
+        whichever channels.
+    filling : float
+        What counts as lying outside of the image.
     """
 
     operand_names: ClassVar[tuple[str, ...]] = ("input",)
@@ -152,6 +158,8 @@ class Block:
     blind: ClassVar[tuple[int, ...]] = ()
     kinds: ClassVar[str] = "f"
     statistic: ClassVar[str] = ""
+    pointwise: ClassVar[bool] = False
+    filling: ClassVar[float] = 0.0
 
     def forward(self, *operands: Any) -> tuple[np.ndarray, Packed | None]:
         """Compute the output from arrays, and the statistic that the transpose needs."""
@@ -172,6 +180,40 @@ class Block:
     def dtype(self, *dtypes: np.dtype) -> np.dtype:
         """Type of the output from the types of the operands: what NumPy makes of them."""
         return np.result_type(*dtypes)
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        """What a box of outputs reads of an operand: a hull, which may reach into the padding.
+
+        Parameters
+        ----------
+        wrt : int
+            The operand.
+        shapes : sequence of tuple of int
+            Shapes of all operands.
+        box : Box
+            Spans of the output's last axes; see `sight`.
+
+        Returns
+        -------
+        Box or None
+            None where no smaller box than the whole operand can be told.
+        """
+        return same_places(shapes[wrt], self.shape(*shapes), box) if self.pointwise else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        """Which outputs a box of an operand reaches; parameters and None as in `reads`."""
+        out = self.shape(*shapes)
+        if not self.pointwise or same_places(shapes[wrt], out, box) is None:
+            return None
+        sizes = zip(shapes[wrt][-len(box) :], out[-len(box) :], box, strict=True) if box else ()
+        return tuple(span if n == m else (0, m) for n, m, span in sizes)
+
+    def on_part(self) -> Block | None:
+        """The block for operands cut to exactly what a box of outputs reads; None: there is none.
+
+        Where the cut goes beyond the image, the operands hold `filling`.
+        """
+        return self if self.pointwise else None
 
     def levels(self, *shapes: Shape) -> int:
         """How many values the statistic can take: 2 for a mask, the taps for switches."""
@@ -279,6 +321,7 @@ class Identity(Block):
     """y = x. Its own transpose; DeConvNet's stand-in for LRN."""
 
     kinds = "biuf"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return x, None

@@ -33,6 +33,7 @@ class Where(Block):
     operand_names = ("condition", "a", "b")
     blind = (0,)
     kinds = "biuf"
+    pointwise = True
 
     def forward(
         self, condition: np.ndarray, a: np.ndarray, b: np.ndarray
@@ -54,6 +55,8 @@ class Where(Block):
 
 
 class _Truth(Block):
+    pointwise = True
+
     def dtype(self, *dtypes: np.dtype) -> np.dtype:
         return np.dtype(bool)
 
@@ -121,6 +124,7 @@ class _Extreme(Block):
     nonlinear = True
     statistic = "mask"
     kinds = "iuf"
+    pointwise = True
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         won = kept.bits_of(self)

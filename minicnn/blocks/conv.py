@@ -14,7 +14,7 @@ nothing for its transpose but the filters, which are there anyway.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.blocks.reduce import Sum
+from minicnn.blocks.sight import Box, clipped
 from minicnn.errors import InputError, ShapeError
 from minicnn.kernels import Window
 
@@ -104,6 +105,15 @@ class Conv(_Convolution):
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return ((1,), (0,), ())[wrt]
 
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.window.reads(box) if wrt == 0 else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return clipped(self.window.reached(box), self.shape(*shapes)) if wrt == 0 else None
+
+    def on_part(self) -> Conv:
+        return Conv(self.window.inside(), self.groups)
+
     def shape(self, *shapes: Shape) -> Shape:
         x, w = shapes[:2]
         self._check_rank("input", x)
@@ -169,6 +179,12 @@ class ConvTranspose(_Convolution):
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return ((1,), (0,), ())[wrt]
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return clipped(self.window.reached(box), shapes[0]) if wrt == 0 else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return clipped(self.window.reads(box), self.shape(*shapes)) if wrt == 0 else None
 
     def shape(self, *shapes: Shape) -> Shape:
         p, w = shapes[:2]

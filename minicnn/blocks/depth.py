@@ -11,13 +11,14 @@ Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVP
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.blocks.sight import Box
 from minicnn.errors import ShapeError
 
 __all__ = ["DepthToSpace", "SpaceToDepth"]
@@ -51,6 +52,12 @@ class DepthToSpace(_Moving):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return SpaceToDepth(self.block, self.depth_first)
 
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return _coarser(box, self.block) if len(box) == 2 else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return _finer(box, self.block) if len(box) == 2 else None
+
     def shape(self, *shapes: Shape) -> Shape:
         x, b = shapes[0], self.block
         if len(x) != 4 or b < 1 or x[1] % (b * b):
@@ -77,8 +84,24 @@ class SpaceToDepth(_Moving):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return DepthToSpace(self.block, self.depth_first)
 
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return _finer(box, self.block) if len(box) == 2 else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return _coarser(box, self.block) if len(box) == 2 else None
+
     def shape(self, *shapes: Shape) -> Shape:
         x, b = shapes[0], self.block
         if len(x) != 4 or b < 1 or x[2] % b or x[3] % b:
             raise ShapeError(f"{self.kind} by {b} needs images of sides that {b} divides; got {x}.")
         return (x[0], x[1] * b * b, x[2] // b, x[3] // b)
+
+
+def _coarser(box: Box, block: int) -> Box:
+    """The pixels of block x block that a box lies in."""
+    return tuple((first // block, -(-end // block)) for first, end in box)
+
+
+def _finer(box: Box, block: int) -> Box:
+    """The pixels within those of block x block."""
+    return tuple((first * block, end * block) for first, end in box)

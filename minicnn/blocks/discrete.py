@@ -43,6 +43,7 @@ class Cast(Block):
 
     to: str
     kinds = "biuf"
+    pointwise = True
 
     def __post_init__(self) -> None:
         try:
@@ -77,6 +78,7 @@ class _Jump(Block):
     """A function of one operand that is flat but for its jumps."""
 
     blind = (0,)
+    pointwise = True
 
 
 class _Number(_Jump):
@@ -191,6 +193,7 @@ class _Whole(Block):
 
     operand_names = ("a", "b")
     blind = (0, 1)
+    pointwise = True
 
     def _checked(self, a: np.ndarray, b: np.ndarray) -> None:
         whole = a.dtype.kind in "iu" and b.dtype.kind in "iu"

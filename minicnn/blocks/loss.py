@@ -10,7 +10,7 @@ each along one axis, with the largest x subtracted first so that nothing overflo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import OUTPUT, Block, Kept, Shape, axis_of
+from minicnn.blocks.sight import Box
 from minicnn.blocks.smooth import Exp
 from minicnn.errors import ShapeError
 
@@ -35,6 +36,16 @@ class _AlongAxis(Block):
     def shape(self, *shapes: Shape) -> Shape:
         axis_of(self, self.axis, len(shapes[0]))
         return shapes[0]
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        rank = len(shapes[0])
+        return box if self.axis % rank < rank - len(box) else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.reads(wrt, shapes, box)
+
+    def on_part(self) -> Block | None:
+        return self if self.axis == 1 else None
 
     def flops(self, *shapes: Shape) -> int:
         return 4 * prod(shapes[0])

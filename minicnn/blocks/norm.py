@@ -39,6 +39,7 @@ class ChannelSum(Block):
 
     before: int
     after: int
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         return kernels.channel_sum(x, self.before, self.after), None
@@ -59,6 +60,7 @@ class LRN(Block):
     beta: float = 0.75
     bias: float = 1.0
     nonlinear = True
+    pointwise = True
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -137,6 +139,7 @@ class BatchNorm(Block):
     eps: float = 1e-5
     operand_names = ("input", "weight", "bias", "running_mean", "running_var")
     buffers = (3, 4)
+    pointwise = True
 
     def forward(
         self, x: np.ndarray, g: np.ndarray, b: np.ndarray, mean: np.ndarray, var: np.ndarray

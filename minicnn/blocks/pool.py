@@ -23,6 +23,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape
+from minicnn.blocks.sight import Box, clipped
 from minicnn.errors import ShapeError
 from minicnn.kernels import Packed, Window
 
@@ -66,12 +67,24 @@ class MaxPool(Block):
     window: Window | None
     statistic = "switches"
     kinds = "iuf"
+    filling = float(np.finfo(np.float32).min)  # as good as minus infinity, and finite
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         return kernels.max_pool(x, self.over(x.shape))
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Unpool(kept.bits_of(self), self.over(kept.shapes[0]), kept.shapes[0][2:])
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return None if self.window is None else self.window.reads(box)
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        if self.window is None:
+            return None
+        return clipped(self.window.reached(box), self.shape(*shapes))
+
+    def on_part(self) -> MaxPool | None:
+        return None if self.window is None else MaxPool(self.window.inside())
 
     def levels(self, *shapes: Shape) -> int:
         return self.over(shapes[0]).volume
@@ -206,6 +219,17 @@ class AveragePool(Block):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return AverageUnpool(self.window, kept.shapes[0][2:], self.include_pad)
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.window.reads(box)
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return clipped(self.window.reached(box), self.shape(*shapes))
+
+    def on_part(self) -> AveragePool | None:
+        if any(self.window.pads) or self.window.ceil_mode:  # at the border, means are of fewer
+            return None
+        return self
 
     def settings(self) -> str:
         return _settings(self.window)

@@ -29,6 +29,7 @@ class Pow(Block):
     operand_names = ("base", "exponent")
     nonlinear = True
     kinds = "iuf"
+    pointwise = True
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         return np.power(a, b, dtype=None if a.dtype.kind == "f" else np.float64).astype(

@@ -60,6 +60,7 @@ class ReLU(Block):
 
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         return kernels.relu(x)
@@ -75,6 +76,7 @@ class LeakyReLU(Block):
     slope: float = 0.01
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         positive = x > 0
@@ -91,6 +93,7 @@ class ThresholdedReLU(Block):
     alpha: float = 1.0
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         above = np.asarray(x > x.dtype.type(self.alpha))
@@ -107,6 +110,7 @@ class PReLU(Block):
     operand_names = ("input", "slope")
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, Packed]:
         positive = x > 0
@@ -131,6 +135,7 @@ class Clip(Block):
     high: float | None = None
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         number = x.dtype.type
@@ -150,6 +155,7 @@ class HardSigmoid(Block):
     beta: float = 0.5
     nonlinear = True
     statistic = "mask"
+    pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         number = x.dtype.type
@@ -167,6 +173,7 @@ class HardSwish(Block):
 
     nonlinear = True
     statistic = "mask"
+    pointwise = True
     gate = HardSigmoid(1 / 6, 0.5)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:

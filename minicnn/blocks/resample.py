@@ -16,7 +16,7 @@ Source: ONNX, operator Resize; R. Keys, "Cubic convolution interpolation", 1981.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
@@ -25,6 +25,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape, axis_of
+from minicnn.blocks.sight import Box, of_table, to_table
 from minicnn.errors import InputError, ShapeError
 
 __all__ = ["Resample", "ResampleTransposed", "cubic_weight", "resize_taps"]
@@ -86,6 +87,23 @@ class Resample(_Resampling):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return ResampleTransposed(self.axis, self.indices, self.weights, self.size)
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        place = self._place(shapes[0], box)
+        if place is None:
+            return box
+        return (*box[:place], of_table(self.indices, box[place]), *box[place + 1 :])
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        place = self._place(shapes[0], box)
+        if place is None:
+            return box
+        return (*box[:place], to_table(self.indices, box[place]), *box[place + 1 :])
+
+    def _place(self, x: Shape, box: Box) -> int | None:
+        """Which span of a box lies along the axis, if one does."""
+        place = self.axis % len(x) - (len(x) - len(box))
+        return place if place >= 0 else None
 
     def shape(self, *shapes: Shape) -> Shape:
         return self.along(shapes[0], self.size, len(self.indices))

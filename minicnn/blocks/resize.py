@@ -6,7 +6,7 @@ network that enlarges images takes images of any size. Transposed: `ResampleTran
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.blocks.base import Block, Kept, Shape, axis_of
 from minicnn.blocks.resample import Resample, resize_taps
+from minicnn.blocks.sight import Box
 from minicnn.errors import InputError, ShapeError
 
 __all__ = ["Resize"]
@@ -80,6 +81,12 @@ class Resize(Block):
             size, out, self.factor or self.ratio or out / size, self.mode, self.coordinates,
             self.nearest, self.cubic_a, self.exclude_outside, self.antialias, self.roi,
         )  # fmt: skip
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.taken_at(shapes[0][self.axis]).reads(wrt, shapes, box)
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.taken_at(shapes[0][self.axis]).reached(wrt, shapes, box)
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]

@@ -11,7 +11,7 @@ PadFromInside (reflect, edge, wrap)   <->  PutAdd an axis: what was repeated add
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks.base import Block, Kept, Shape, axis_of
+from minicnn.blocks.sight import Box, clipped, of_table, to_table
 from minicnn.errors import ShapeError
 
 __all__ = [
@@ -55,6 +56,13 @@ class _Reshaping(_Free):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Reshape(kept.shapes[0])
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        x, y = shapes[0], self.shape(*shapes)
+        return box if box and x[-len(box) :] == y[-len(box) :] else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.reads(wrt, shapes, box)
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,14 @@ class Transpose(_Free):
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Transpose(tuple(int(i) for i in np.argsort(self.axes)))
 
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        rank = len(self.axes)
+        stay = self.axes[rank - len(box) :] == tuple(range(rank - len(box), rank))
+        return box if stay else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.reads(wrt, shapes, box)
+
     def shape(self, *shapes: Shape) -> Shape:
         if sorted(self.axes) != list(range(len(shapes[0]))):
             raise ShapeError(f"Cannot permute the axes of {shapes[0]} as {self.axes}.")
@@ -156,6 +172,16 @@ class Concat(_Free):
         start = sum(shape[axis] for shape in kept.shapes[:wrt])
         stop = start + kept.shapes[wrt][axis]
         return Slice((slice(None),) * axis + (slice(start, stop),))
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        rank = len(shapes[0])
+        return box if self.axis % rank < rank - len(box) else None
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return self.reads(wrt, shapes, box)
+
+    def on_part(self) -> Concat | None:
+        return self if self.axis in (0, 1) else None
 
     def shape(self, *shapes: Shape) -> Shape:
         first = shapes[0]
@@ -180,6 +206,27 @@ class Slice(_Free):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return Place(self.index, kept.shapes[0])
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return tuple(
+            of_table(table, span)
+            for table, span in zip(self._tables(shapes[0], box), box, strict=True)
+        )
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return tuple(
+            to_table(table, span)
+            for table, span in zip(self._tables(shapes[0], box), box, strict=True)
+        )
+
+    def on_part(self) -> Slice | None:
+        return self if len(self.index) <= 2 else None
+
+    def _tables(self, x: Shape, box: Box) -> list[np.ndarray]:
+        """For each of the last axes, which place each output is taken from: (outputs, 1)."""
+        cuts = [*self.index, *[slice(None)] * (len(x) - len(self.index))][len(x) - len(box) :]
+        sizes = x[len(x) - len(box) :]
+        return [np.arange(n)[cut][:, None] for cut, n in zip(cuts, sizes, strict=True)]
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]
@@ -241,6 +288,16 @@ class Pad(_Free):
             return Pad(tuple((-b, -e) for b, e in self.pads))
         return Slice(self._inside(kept.shapes[0]))
 
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        return tuple((a - b, z - b) for (a, z), (b, _) in zip(box, self._last(box), strict=True))
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        moved = tuple((a + b, z + b) for (a, z), (b, _) in zip(box, self._last(box), strict=True))
+        return clipped(moved, self.shape(*shapes))
+
+    def _last(self, box: Box) -> tuple[tuple[int, int], ...]:
+        return self.pads[len(self.pads) - len(box) :]
+
     def _inside(self, x: Shape) -> tuple[slice, ...]:
         """Where x lies in the output."""
         return tuple(
@@ -280,6 +337,22 @@ class PadFromInside(_Free):
             return p
 
         return back
+
+    def reads(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        tables = self._tables(shapes[0], box)
+        return tuple(of_table(table, span) for table, span in zip(tables, box, strict=True))
+
+    def reached(self, wrt: int, shapes: Sequence[Shape], box: Box) -> Box | None:
+        tables = self._tables(shapes[0], box)
+        return tuple(to_table(table, span) for table, span in zip(tables, box, strict=True))
+
+    def _tables(self, x: Shape, box: Box) -> list[np.ndarray]:
+        """For each of the last axes, which place each output shows: (outputs, 1)."""
+        first = len(x) - len(box)
+        return [
+            np.pad(np.arange(n), pair, mode=self.mode)[:, None]  # type: ignore[call-overload]
+            for n, pair in zip(x[first:], self.pads[first:], strict=True)
+        ]
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]

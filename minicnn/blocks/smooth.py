@@ -48,6 +48,7 @@ class _FromOutput(Block):
     """A function whose slope is a function of its own output."""
 
     nonlinear = True
+    pointwise = True
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (OUTPUT,)
@@ -57,6 +58,7 @@ class _FromInput(Block):
     """A function whose slope is a function of its input."""
 
     nonlinear = True
+    pointwise = True
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (0,)

@@ -35,6 +35,7 @@ RATE, CUBE = math.sqrt(2 / math.pi), 0.044715  # of Gelu's approximation
 
 class _Unit(Block):
     nonlinear = True
+    pointwise = True
 
     def uses(self, wrt: int = 0) -> tuple[int, ...]:
         return (0,)

@@ -116,6 +116,40 @@ class Window:
             )
         )
 
+    def reads(self, box: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """The hull of what a box of outputs reads, the padding included.
+
+        Examples
+        --------
+        >>> Window((3, 3), (2, 2), (1, 1, 1, 1), (1, 1)).reads(((0, 2), (3, 4)))
+        ((-1, 4), (5, 8))
+        """
+        return tuple(
+            (s * first - b, s * (end - 1) - b + k)
+            for (first, end), b, k, s in zip(
+                box, self.begins, self.extent, self.stride, strict=True
+            )
+        )
+
+    def reached(self, box: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """The hull of the outputs that read from a box of inputs, outside of the image too.
+
+        Examples
+        --------
+        >>> Window((3, 3), (2, 2), (1, 1, 1, 1), (1, 1)).reached(((4, 5), (0, 1)))
+        ((2, 3), (0, 1))
+        """
+        return tuple(
+            (-(-(first + b - k + 1) // s), (end - 1 + b) // s + 1)
+            for (first, end), b, k, s in zip(
+                box, self.begins, self.extent, self.stride, strict=True
+            )
+        )
+
+    def inside(self) -> Window:
+        """The same window on an array cut to exactly what it reads: without pads."""
+        return Window(self.kernel, self.stride, (0,) * 2 * self.rank, self.dilation)
+
     def buffer_size(self, size: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
         """Size of a padded buffer that holds the image and every window's taps."""
         return tuple(
