@@ -324,3 +324,41 @@ def batch_norm_transposed(
     count = x.size // x.shape[1]
     centred = p - _per_channel(dshift / count, x) - normal * _per_channel(dgain / count, x)
     return centred * _per_channel(gain * inverse, x), dgain, dshift
+
+
+def parts(
+    clean: np.ndarray, changed: np.ndarray, places: np.ndarray, size: Size, filling: float
+) -> np.ndarray:
+    """Parts of an image with changed boxes pasted in.
+
+    Parameters
+    ----------
+    clean : array (1, C, H, W)
+        The image.
+    changed : array (N, C, h', w')
+        What stands in its stead in each part.
+    places : array of int (N, 4)
+        Top and left of the part, top and left of the changed box, as places of the image; parts
+        and boxes may reach beyond it, and beyond each other.
+    size : (int, int)
+        Height and width of a part.
+    filling : float
+        What lies beyond the image.
+
+    Returns
+    -------
+    array (N, C, height, width)
+    """
+    y = np.full((*changed.shape[:2], *size), filling, clean.dtype)
+    for n, (top, left, inner_top, inner_left) in enumerate(places):
+        for source, first, at in (
+            (clean[0], top, left),
+            (changed[n], top - inner_top, left - inner_left),
+        ):  # the part begins at place (first, at) of the source
+            rows = slice(max(0, first), max(0, min(source.shape[1], first + size[0])))
+            columns = slice(max(0, at), max(0, min(source.shape[2], at + size[1])))
+            found = source[:, rows, columns]
+            if found.size:
+                down, across = rows.start - first, columns.start - at
+                y[n, :, down : down + found.shape[1], across : across + found.shape[2]] = found
+    return y

@@ -20,7 +20,8 @@ __all__ = [
     "adam", "added", "all_finite", "average_pool", "average_unpool", "batch_norm",
     "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather",
     "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "pixel_sum", "plane_means", "relu",
+    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "parts", "pixel_sum", "plane_means",
+    "relu",
     "set_threads", "sgd", "softmax", "unpool", "unpool_center",
 ]  # fmt: skip
 
@@ -145,6 +146,17 @@ def pixel_sum(x: np.ndarray) -> np.ndarray:
         return batches.pixel_sum(x)
     total: np.ndarray = x.sum(axis=(0, *range(2, x.ndim)))
     return total
+
+
+def parts(
+    clean: np.ndarray, changed: np.ndarray, places: np.ndarray, size: Size, filling: float
+) -> np.ndarray:
+    """Parts of an image with changed boxes pasted in; see `reference.parts`."""
+    if not _images(clean, changed) or 0 in size:
+        return reference.parts(clean, changed, places, size, filling)
+    from minicnn.kernels.cpu.parts import parts as compiled
+
+    return compiled(clean, changed, places, (size[0], size[1]), filling)
 
 
 # Gates

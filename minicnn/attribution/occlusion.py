@@ -1,0 +1,383 @@
+"""Occlusion: what the network says when a patch of the photo is covered, place by place.
+
+For each position of a patch that slides over the photo: the class scores, and for any feature map
+its strongest response, its sum, or one unit. The scan is exact; each position computes only what
+its patch changes (see `incremental`).
+
+    attribution of a pixel  =  mean over the patches that cover it of  score - score when covered
+
+Patch size, stride and filling are parameters: the paper does not state them.
+
+Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
+section 4.2 and figure 6: a grey square; strongest map, probability of the class, and top label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from minicnn import kernels
+from minicnn.attribution.incremental import Change, Incremental
+from minicnn.attribution.method import Attribution, Target, units
+from minicnn.checkpoint import Checkpoint
+from minicnn.errors import InputError, UnitError
+from minicnn.network import Network
+from minicnn.progress import Track, silent
+
+__all__ = ["FILLS", "Occluded", "Occlusion", "Watch", "occlude", "positions", "watch"]
+
+Fill = str | float | Sequence[float]
+"""What covers: "mean" (of the photo's pixels), "grey" (mid-grey), "black", "white", "blur" (the
+photo blurred), or the network's input values, one or one a channel."""
+
+FILLS = ("mean", "grey", "black", "white", "blur")
+BUDGET = 1 << 26  # bytes that the parts of a batch may take at the widest layer
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Something of a feature map that is watched while patches slide.
+
+    Parameters
+    ----------
+    at : str
+        The layer.
+    channel : int or None
+        One channel, or all.
+    how : {"max", "sum", "unit"}
+        The strongest response, the sum, or the unit at `place`.
+    place : tuple of int
+        Row and column of the unit.
+    """
+
+    at: str
+    channel: int | None = None
+    how: str = "max"
+    place: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        unit = "" if self.channel is None else f":{','.join(map(str, (self.channel, *self.place)))}"
+        return f"{self.at}{unit}" + ("" if self.how == "unit" else f" {self.how}")
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """The number of each image, (N,), of maps (N, C, H, W) or vectors (N, C)."""
+        if self.channel is not None:
+            values = values[:, self.channel : self.channel + 1]
+        if self.how == "unit":
+            place = np.ravel_multi_index(self.place, values.shape[2:]) if self.place else 0
+            return values.reshape(len(values), -1)[:, place]
+        flat = values.reshape(len(values), -1)
+        return flat.max(1) if self.how == "max" else flat.sum(1)
+
+
+def watch(network: Network, text: str, how: str = "max") -> Watch:
+    """What users type: "layer", "layer:channel" or "layer:channel,row,column".
+
+    Parameters
+    ----------
+    network : Network
+        Whose layer it is.
+    text : str
+        The layer, and a channel or unit of it.
+    how : {"max", "sum"}
+        What is watched of a map; a unit is watched itself.
+
+    Raises
+    ------
+    UnitError
+        If there is no such unit.
+    """
+    layer, _, unit = text.rpartition(":") if ":" in text else (text, "", "")
+    if unit and layer not in network.layers and text in network.layers:
+        layer, unit = text, ""  # names may have colons
+    at = network.value_name(layer)
+    if how not in ("max", "sum"):
+        raise InputError(f"{how!r}: of a map the 'max' or the 'sum' is watched.")
+    shape = network.infer_shapes()[at][1:]
+    if not unit:
+        return Watch(at, None, how)
+    try:
+        index = tuple(int(part) for part in unit.split(","))
+    except ValueError:
+        raise UnitError(
+            f"{text!r}: a unit is layer:channel, or layer:channel,row,column, in numbers."
+        ) from None
+    if len(index) not in (1, len(shape)) or not all(
+        0 <= i < n for i, n in zip(index, shape, strict=False)
+    ):
+        raise UnitError(f"{text!r}: {at} has units of shape {shape}.")
+    if len(index) == 1 and len(shape) > 1:
+        return Watch(at, index[0], how)
+    return Watch(at, index[0], "unit", index[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Occluded:
+    """What a scan found, over a grid of positions (rows, columns).
+
+    Parameters
+    ----------
+    tops, lefts : numpy.ndarray of int
+        Where the patches begin.
+    patch : tuple of int
+        Their height and width.
+    clean : numpy.ndarray, shape (K, ...)
+        The scores of the photo.
+    scores : numpy.ndarray, shape (rows, columns, K, ...)
+        The scores with each patch.
+    watched : dict
+        For each `Watch`: its value for the photo, and an array (rows, columns).
+    """
+
+    tops: np.ndarray
+    lefts: np.ndarray
+    patch: tuple[int, int]
+    clean: np.ndarray
+    scores: np.ndarray
+    watched: dict[Watch, tuple[float, np.ndarray]]
+
+    def probabilities(self, target: int) -> np.ndarray:
+        """Softmax probability of a class at each position: (rows, columns)."""
+        odds = kernels.softmax(self.scores.astype(np.float64), -1)
+        return np.asarray(odds[..., target])
+
+    def labels(self) -> np.ndarray:
+        """The winning class at each position: (rows, columns)."""
+        flat = self.scores.reshape(*self.scores.shape[:2], -1)
+        return np.asarray(flat.argmax(-1))
+
+    def drop(self, index: int | tuple[int, ...]) -> np.ndarray:
+        """How far a score falls at each position: (rows, columns); negative where it rises."""
+        index = index if isinstance(index, tuple) else (index,)
+        scores = np.moveaxis(self.scores, (0, 1), (-2, -1))  # (K, ..., rows, columns)
+        return np.asarray(self.clean[index] - scores[index])
+
+    def spread(self, values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """For each pixel of an image the mean of the patches that cover it; 0 where none does."""
+        total, count = np.zeros(size), np.zeros(size)
+        height, width = self.patch
+        for i, top in enumerate(self.tops):
+            for j, left in enumerate(self.lefts):
+                total[top : top + height, left : left + width] += values[i, j]
+                count[top : top + height, left : left + width] += 1
+        return total / np.maximum(count, 1)
+
+
+class Occlusion(Attribution):
+    """How far the score falls where a pixel is covered; see the module.
+
+    Parameters
+    ----------
+    network, at
+        See `Attribution`.
+    patch, stride : int or (int, int)
+        Side of the patch, or height and width; step of its positions.
+    fill : str, float or sequence of float
+        What covers; see `Fill`.
+    track : Track
+        Shows progress.
+    """
+
+    name = "Occlusion"
+
+    def __init__(
+        self,
+        network: Network,
+        at: str | None = None,
+        patch: int | tuple[int, int] = 32,
+        stride: int | tuple[int, int] = 8,
+        fill: Fill = "mean",
+        track: Track = silent,
+    ) -> None:
+        super().__init__(network, at)
+        self.patch, self.stride, self.fill, self.track = _pair(patch), _pair(stride), fill, track
+
+    def attribute(self, x: np.ndarray, target: Target = None) -> np.ndarray:
+        scores = self.network.values({next(iter(self.network.inputs)): x}, [self.at])[self.at]
+        values = np.empty_like(x)
+        for n, index in enumerate(units(self.network, self.at, scores, target)):
+            found = occlude(
+                self.network, x[n : n + 1], self.patch, self.stride, self.fill, at=self.at,
+                track=self.track,
+            )  # fmt: skip
+            values[n] = found.spread(found.drop(index), x.shape[2:])
+        return values
+
+
+def positions(length: int, patch: int, stride: int) -> np.ndarray:
+    """Where patches begin along an axis: every `stride`, and one that ends at its end.
+
+    Examples
+    --------
+    >>> positions(10, 4, 4)
+    array([0, 4, 6])
+    """
+    firsts = np.arange(0, length - patch + 1, stride)
+    last = length - patch
+    return firsts if firsts[-1] == last else np.append(firsts, last)
+
+
+def occlude(
+    network: Network,
+    x: np.ndarray,
+    patch: int | tuple[int, int] = 32,
+    stride: int | tuple[int, int] = 8,
+    fill: Fill = "mean",
+    watched: Sequence[Watch] = (),
+    at: str | None = None,
+    track: Track = silent,
+    checkpoint: Path | None = None,
+) -> Occluded:
+    """Cover a photo with a patch, position by position.
+
+    Parameters
+    ----------
+    network : Network
+        What looks at it.
+    x : numpy.ndarray, shape (1, C, H, W)
+        The photo, preprocessed.
+    patch, stride : int or (int, int)
+        Side of the patch, or height and width; step of its positions.
+    fill : str, float or sequence of float
+        What covers; see `Fill`.
+    watched : sequence of Watch
+        What else is noted at each position.
+    at : str, optional
+        The value noted as scores; by default the class scores before a final softmax.
+    track : Track
+        Shows progress.
+    checkpoint : path, optional
+        Where what was found is kept, so that an interrupted scan goes on.
+
+    Returns
+    -------
+    Occluded
+
+    Raises
+    ------
+    InputError
+        If the patch is larger than the photo, or the fill makes no sense.
+    """
+    (height, width), (down, across) = _pair(patch), _pair(stride)
+    _check(network, x, (height, width), (down, across))
+    at = network.logits if at is None else network.value_name(at)
+    names = list(dict.fromkeys([at, *(one.at for one in watched)]))
+    tops = positions(x.shape[2], height, down)
+    lefts = positions(x.shape[3], width, across)
+    cover = _cover(network, x, fill)
+    run = Incremental(network, x, names)
+    clean = {name: run.clean.get(name, x) for name in names}
+    key = {"network": network.fingerprint(), "x": _digest(x), "patch": [height, width],
+           "stride": [down, across], "cover": _digest(cover), "at": names,
+           "watched": [str(one) for one in watched]}  # fmt: skip
+    keeper = Checkpoint(checkpoint, key)
+    scores = np.empty((len(tops) * len(lefts), *clean[at].shape[1:]), x.dtype)
+    notes = np.empty((len(watched), len(scores)))
+    before = keeper.read()
+    done = int(before["done"]) if before else 0
+    if before:
+        scores[:done], notes[:, :done] = before["scores"], before["notes"]
+    batches = list(_batches(tops, lefts, _batch_size(network, run, (height, width)), done))
+    for first, places in track(batches, "batches of positions", len(batches)):
+        change = Change(_patches(cover, places, (height, width)), places)
+        found = run.run(change)
+        last = first + len(places)
+        values = {name: run.whole(name, found[name]) for name in names}
+        scores[first:last] = values[at]
+        for i, one in enumerate(watched):
+            notes[i, first:last] = one.of(values[one.at])
+        keeper.offer(partial(_state, last, scores, notes))
+    keeper.remove()
+    grid = (len(tops), len(lefts))
+    return Occluded(
+        tops, lefts, (height, width), clean[at][0], scores.reshape(*grid, *scores.shape[1:]),
+        {one: (float(one.of(clean[one.at])[0]), notes[i].reshape(grid))
+         for i, one in enumerate(watched)},
+    )  # fmt: skip
+
+
+def _state(done: int, scores: np.ndarray, notes: np.ndarray) -> dict[str, np.ndarray]:
+    """What a checkpoint holds after `done` positions."""
+    return {"done": np.array(done), "scores": scores[:done], "notes": notes[:, :done]}
+
+
+def _check(
+    network: Network, x: np.ndarray, patch: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    if x.ndim != 4 or len(x) != 1:
+        raise InputError(f"Occlusion takes one photo (1, C, H, W); got an array of {x.shape}.")
+    if network.preprocess is not None and network.preprocess.layout != "NCHW":
+        raise InputError(
+            f"{network.name} takes photos with channels last; occlusion needs channels first."
+        )
+    if min(patch) < 1 or min(stride) < 1:
+        raise InputError(f"Patch {patch} and stride {stride} must be 1 pixel or more.")
+    if patch[0] > x.shape[2] or patch[1] > x.shape[3]:
+        raise InputError(
+            f"A patch of {patch[0]}x{patch[1]} pixels is larger than the photo, which the network "
+            f"sees as {x.shape[2]}x{x.shape[3]}. Choose a smaller patch."
+        )
+
+
+def _cover(network: Network, x: np.ndarray, fill: Fill) -> np.ndarray:
+    """What shows where the photo is covered, shaped like it."""
+    how = network.preprocess
+    if isinstance(fill, str):
+        if fill not in FILLS:
+            raise InputError(
+                f"There is no fill {fill!r}. Choose {', '.join(FILLS)}, or give the input's values."
+            )
+        if fill == "mean":
+            return np.broadcast_to(x.mean((2, 3), keepdims=True), x.shape)
+        if fill == "blur":
+            sides = min(x.shape[2:]) / 16
+            return gaussian_filter(x, (0, 0, sides, sides)).astype(x.dtype)
+        level = {"grey": 0.5, "black": 0.0, "white": 1.0}[fill]
+        if how is None:
+            colour = np.full(x.shape[1], level)
+        else:
+            colour = (level * how.scale - np.array(how.mean)) / np.array(how.std)
+    else:
+        colour = np.atleast_1d(np.asarray(fill, np.float64))
+    if colour.shape not in ((1,), (x.shape[1],)) or not np.isfinite(colour).all():
+        raise InputError(f"A fill of {fill!r}: give one number, or one for each of {x.shape[1]}.")
+    return np.broadcast_to(colour.astype(x.dtype).reshape(1, -1, 1, 1), x.shape)
+
+
+def _patches(cover: np.ndarray, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The cover at each place: (N, C, h, w)."""
+    return kernels.parts(
+        cover, np.zeros((len(places), cover.shape[1], 1, 1), cover.dtype),
+        np.concatenate([places, np.full_like(places, 1 << 30)], axis=1), size, 0.0,
+    )  # fmt: skip
+
+
+def _batches(
+    tops: np.ndarray, lefts: np.ndarray, most: int, done: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Positions row by row, `most` at a time: the number of the first, and places (N, 2)."""
+    places = np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2)
+    for first in range(done, len(places), most):
+        yield first, places[first : first + most]
+
+
+def _batch_size(network: Network, run: Incremental, patch: tuple[int, int]) -> int:
+    """How many positions fit into the budget; one where the network takes one image at a time."""
+    if network.inputs[run.source][0] is not None:
+        return 1
+    return max(1, min(100, BUDGET // run.bytes_each(patch)))
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, (int, np.integer)) else (value[0], value[1])
+
+
+def _digest(array: np.ndarray) -> str:
+    return blake2b(np.ascontiguousarray(array).tobytes(), digest_size=12).hexdigest()
