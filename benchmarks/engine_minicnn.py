@@ -11,12 +11,14 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from peer_works import CODES_AT, Task
+from peer_works import CODES_AT, IG_STEPS, Task
 from specs import Layer, Spec
 
 import minicnn
 from minicnn import Tensor, kernels, rules, seeds
 from minicnn import functional as F
+from minicnn.attribution import IntegratedGradients
+from minicnn.attribution.occlusion import Occlusion
 
 __all__ = ["MiniCNN"]
 
@@ -96,6 +98,18 @@ class MiniCNN:
             return {"loss": loss, **{name: tensor.grad for name, tensor in learned.items()}}
 
         return call
+
+    def ig(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """Integrated Gradients of the winning score from zero, 50 steps of Gauss-Legendre."""
+        net, x = minicnn.load(task.path), task.spec.images()
+        method, target = IntegratedGradients(net, steps=IG_STEPS), int(net(x).argmax())
+        return lambda: {"gradient": method.attribute(x, target)}
+
+    def occlusion(self, task: Task) -> Callable[[], dict[str, Any]]:
+        """How far the winning score falls where a square of zeros covers the photo."""
+        net, x = minicnn.load(task.path), task.spec.images()
+        method, target = Occlusion(net, patch=32, stride=8, fill=0.0), int(net(x).argmax())
+        return lambda: {"gradient": method.attribute(x, target)}
 
     def kept(self, task: Task) -> int:
         """Bytes that a recorded run keeps.

@@ -14,7 +14,17 @@ from pathlib import Path
 from networks import CONVOLUTIONS, Convolution, network, single
 from specs import Spec
 
-__all__ = ["CODES_AT", "OURS", "PEERS", "WORKS", "Task", "Work", "chosen", "convolutions"]
+__all__ = [
+    "CODES_AT",
+    "IG_STEPS",
+    "OURS",
+    "PEERS",
+    "WORKS",
+    "Task",
+    "Work",
+    "chosen",
+    "convolutions",
+]
 
 OURS = "minicnn"
 TORCH = ("torch", "torch-channels-last")
@@ -30,6 +40,7 @@ PEERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 CODES_AT = "pool5"  # where the eight letter codes start
+IG_STEPS = 50  # of Integrated Gradients, see attribution.py
 
 
 @dataclass(frozen=True)

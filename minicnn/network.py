@@ -88,6 +88,13 @@ class Network(Structure):
                  "_reversals": {}}  # fmt: skip
         return replace(self, **{**fresh, **changes})
 
+    def apart(self) -> Network:
+        """The same network with packed filters of its own, which are gone when it is.
+
+        For whoever reverses it with filters made for the occasion; parameters stay shared.
+        """
+        return self.derived(_planner=Planner())
+
     # Running
 
     def __call__(self, *inputs: Any) -> Any:
@@ -241,9 +248,9 @@ class Network(Structure):
         self, inputs: Sequence[Shape], rules: Sequence[Rule] | None, keep: str | Iterable[str]
     ) -> _Recipe:
         shapes = self.infer_shapes(*inputs)
-        held = self._worth_holding(keep, rules, shapes)
         shapes.update((name, array.shape) for name, array in self.arrays.items())
         calls = [_call(node, None, shapes) for node in self.nodes]
+        held = self._worth_holding(keep, rules, calls)
         keeping, dropped = [], {}
         for call in calls:
             if call.block.statistic:
@@ -313,28 +320,20 @@ class Network(Structure):
         return [np.zeros(self.default_shape(name), dtype) for name, dtype in types.items()]
 
     def _worth_holding(
-        self,
-        keep: str | Iterable[str],
-        rules: Sequence[Rule] | None,
-        shapes: Mapping[str, Shape],
+        self, keep: str | Iterable[str], rules: Sequence[Rule] | None, calls: Sequence[Call]
     ) -> set[str]:
-        """What a tape holds: what is asked for, outputs, class scores, what transposes read."""
+        """What a tape holds: what is asked for, outputs, class scores, what reversals read."""
         if keep == "all":
             return set(self.layers)
         named = {self.value_name(name) for name in ([keep] if isinstance(keep, str) else keep)}
-        read = self.read_by_transposes(self._read_by(rules, shapes))
-        return named | read | {*self.outputs, self.logits}
-
-    def _read_by(self, rules: Sequence[Rule] | None, shapes: Mapping[str, Shape]) -> list[Node]:
-        """The nodes whose transposes some rule takes, or takes something from."""
-        if rules is None:
-            return list(self.nodes)
-        known = {**{name: array.shape for name, array in self.arrays.items()}, **shapes}
-        return [
+        own = [
             node
-            for node in self.nodes
-            if any(rule.needs_kept(_call(node, None, known)) for rule in rules)
+            for node, call in zip(self.nodes, calls, strict=True)
+            if rules is None or any(rule.needs_kept(call) for rule in rules)
         ]
+        read = {str(value) for call in calls for rule in rules or () for value in rule.reads(call)}
+        read |= self.read_by_transposes(own)
+        return named | read | {*self.outputs, self.logits}
 
     def reverse(
         self,

@@ -17,6 +17,12 @@ A rule of your own takes three lines:
         ReLU: lambda call: call.transposed >> Scale(0.5),
     })
 
+Its map may read the values of the run, too: it says which, and `call.kept` has them when the
+reversed network is drawn. So relevance (LRP) is a rule, here at a layer y = f(x),
+
+    SHARE = StandIn(lambda call: lambda p: call.transposed(p / call.kept.output) * call.kept[0],
+                    reads=(0, OUTPUT))
+
 Source: Mahendran and Vedaldi, "Salient Deconvolutional Networks", ECCV 2016, sections 2 and 3.
 """
 
@@ -74,12 +80,17 @@ class StandIn:
         From the call to the map that stands in for its transpose (with respect to the first
         operand; or a tuple, one map an operand).
     needs_kept : bool
-        Whether the map reads what the block kept (mask, switches, values); if not, a tape recorded
-        for this rule does not keep it.
+        Whether the map reads what the block kept for its own transpose (mask, switches, values); if
+        not, a tape recorded for this rule does not keep it.
+    reads : tuple of int
+        Operands (or `OUTPUT`) whose values the map reads besides, as `call.kept[i]`; those that a
+        call lacks do not count. Where several rules or seeds share a batch, they are the values of
+        its one image: the map lets them broadcast.
     """
 
     make: Callable[[Call], Map | tuple[Map, ...]]
     needs_kept: bool = True
+    reads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,12 @@ class Rule:
         """Whether this rule reads what a call kept: its mask, switches or values."""
         entry = self.entry(call)
         return entry is None or entry.needs_kept
+
+    def reads(self, call: Call) -> set[Hashable]:
+        """The values that its stand-in for a call says it reads."""
+        entry = self.entry(call)
+        indices = [i for i in entry.reads if i < len(call.operands)] if entry else []
+        return {call.output if i == OUTPUT else call.operands[i] for i in indices} - {None}
 
     def check(self, calls: Sequence[Call], wanted: Iterable[Hashable]) -> list[Call]:
         """Warn or refuse where nonlinear blocks are not named, as `unmatched` says.

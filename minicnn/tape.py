@@ -195,10 +195,11 @@ class Tape:
     def _ready(
         self, path: Sequence[Call], targets: Sequence[str], rules: Sequence[Rule]
     ) -> tuple[list[Call], dict[str, np.ndarray]]:
-        """Calls with the values that their transposes read at hand, and these values."""
+        """Calls with the values that their transposes or stand-ins read at hand, and these."""
         active = reaches(path, targets)
-        reading = [call for call in path if any(rule.needs_kept(call) for rule in rules)]
-        read = {name for call in reading for name in self._values_read(call, active)}
+        own = [call for call in path if any(rule.needs_kept(call) for rule in rules)]
+        read = {name for call in own for name in self._values_read(call, active)}
+        read |= {str(value) for call in path for rule in rules for value in rule.reads(call)}
         values = self.fetch(read - self.network.arrays.keys())
         return [self._bound(call, values) for call in path], values
 

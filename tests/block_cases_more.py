@@ -251,3 +251,21 @@ for mode, padding, align, size, out in [
         motion = normal(*grid.shape)
         case(blocks.GridSlope(*how), (p, x, grid), slope, label, refused=[1, 2])
         case(blocks.GridSlide(*how), (motion, x, grid), slide, label, refused=[1, 2])
+
+# A gate by rank: the images' thresholds are their own; activations of one image serve a batch
+
+
+def rank_gate(p, a, percentile):
+    y = np.zeros_like(p)
+    for n in range(len(p)):
+        product = p[n] * a[n % len(a)]
+        tau = sorted(product.reshape(-1))[round((product.size - 1) * percentile / 100)]
+        for place in np.ndindex(product.shape):
+            y[(n, *place)] = p[(n, *place)] if product[place] > tau else 0
+    return y
+
+
+for images, percentile in [(2, 98.0), (2, 60.0), (1, 0.0), (1, 100.0)]:
+    gated = partial(rank_gate, percentile=percentile)
+    operands = distinct(2, 3, 4) / 7, np.abs(distinct(images, 3, 4)) / 5
+    case(blocks.RankGate(percentile), operands, gated, f"{images} {percentile}", curved=[0])

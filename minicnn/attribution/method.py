@@ -1,23 +1,42 @@
-"""What all attribution methods share: which score is explained, and for which target.
+"""What all attribution methods share: which score is explained, for which target, how many at once.
 
     values = Method(net, ...).attribute(x, target)
 
 gives for a batch x (N, C, H, W) a raw, signed array of the same shape: how much each pixel counts
 for the target's score. How channels become one number (`reduction.reduce`) and how numbers become
 colours (`figures`) are separate steps.
+
+Images are taken a few at a time, so that memory does not grow with their number; no kernel's result
+depends on what else is in a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
 from minicnn.errors import InputError, ShapeError, UnitError, nearest
 from minicnn.network import Network
+from minicnn.progress import Track, silent
 
-__all__ = ["Attribution", "Index", "Target", "one_hot", "units"]
+__all__ = [
+    "BUDGET",
+    "Attribution",
+    "Index",
+    "Target",
+    "chunks",
+    "images_at_once",
+    "one_hot",
+    "one_target_each",
+    "units",
+]
+
+BUDGET = 2**27
+"""Bytes that all values of the images computed at once may take together."""
 
 Index = tuple[int, ...]
 """A unit of one image's value: (class,) or (channel, row, column)."""
@@ -43,6 +62,8 @@ class Attribution:
         For titles.
     reduction : str
         How its channels are usually made one number a pixel; see `reduction.reduce`.
+    track : Track
+        How the progress of `attribute` is shown; silent unless set.
 
     Raises
     ------
@@ -61,9 +82,20 @@ class Attribution:
             )
         self.network = network
         self.at = network.logits if at is None else network.value_name(at)
+        self.track: Track = silent
 
     def __repr__(self) -> str:
-        return f"<{self.name or type(self).__name__} of {self.at} of {self.network.name}>"
+        return f"<{self.title} of {self.at} of {self.network.name}>"
+
+    @property
+    def title(self) -> str:
+        """What it is called in figures and tables."""
+        return self.name or type(self).__name__
+
+    @cached_property
+    def part(self) -> Network:
+        """The network from its input up to the value that is explained."""
+        return self.network.cut(outputs=self.at)
 
     def attribute(self, x: np.ndarray, target: Target = None) -> np.ndarray:
         """How much each pixel counts for the target's score.
@@ -86,6 +118,24 @@ class Attribution:
             If there is no such class or unit.
         """
         raise NotImplementedError
+
+    def check(self, x: np.ndarray) -> None:
+        """Refuse what is no batch of images for the network.
+
+        Raises
+        ------
+        InputError, ShapeError
+            That say what is needed.
+        """
+        for name, shape in self.network.inputs.items():
+            self.network.check_input(name, shape, x)
+        if not len(x):
+            raise InputError(f"There is no image to explain: the input has shape {x.shape}.")
+
+    def targets(self, x: np.ndarray, target: Target) -> list[Index]:
+        """The unit that is meant in each image, by a forward run."""
+        scores = np.concatenate([self.part(x[rows]) for rows in chunks(self.part, x.shape)])
+        return units(self.network, self.at, scores, target)
 
     def signal(self, scores: np.ndarray, target: Target, weight: str = "one") -> np.ndarray:
         """The top signal of a target: one-hot for each image, of value 1 or the unit's own."""
@@ -113,10 +163,42 @@ def units(network: Network, at: str, scores: np.ndarray, target: Target) -> list
     """
     if scores.ndim < 2:
         raise ShapeError(f"{at} has shape {scores.shape}: no units of an image to explain.")
-    listed = target if isinstance(target, (list, np.ndarray)) else [target] * len(scores)
-    if len(listed) != len(scores):
-        raise InputError(f"{len(listed)} targets for {len(scores)} images: give one each, or one.")
+    listed = one_target_each(target, len(scores))
     return [_unit(network, at, own, one) for own, one in zip(scores, listed, strict=True)]
+
+
+def one_target_each(target: Target, images: int) -> list[int | str | Index | None]:
+    """The target as a list, one an image.
+
+    Raises
+    ------
+    InputError
+        If a list has another length.
+    """
+    if not isinstance(target, (list, np.ndarray)):
+        return [target] * images  # type: ignore[list-item]
+    if len(target) != images:
+        raise InputError(f"{len(target)} targets for {images} images: give one each, or one.")
+    return list(target)
+
+
+def images_at_once(network: Network, shape: Sequence[int]) -> int:
+    """How many images of a shape (N, ...) are computed at once: all their values fit `BUDGET`.
+
+    A network made for batches of one size gets these.
+    """
+    fixed = next(iter(network.inputs.values()))[0]
+    if fixed is not None:
+        return fixed
+    values = network.infer_shapes((1, *shape[1:])).values()
+    each = sum(prod(value) for value in values) * network.dtype.itemsize
+    return max(1, min(64, BUDGET // max(1, each)))
+
+
+def chunks(network: Network, shape: Sequence[int]) -> list[slice]:
+    """Parts of a batch of a shape (N, ...), each of as many images as are computed at once."""
+    most = images_at_once(network, shape)
+    return [slice(first, first + most) for first in range(0, shape[0], most)]
 
 
 def one_hot(scores: np.ndarray, indices: Sequence[Index], weight: str = "one") -> np.ndarray:

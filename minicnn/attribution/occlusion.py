@@ -21,17 +21,18 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from minicnn import kernels
+from minicnn.attribution.baseline import baseline_of
 from minicnn.attribution.incremental import Change, Incremental
 from minicnn.attribution.method import Attribution, Target, units
+from minicnn.attribution.watching import Watch
 from minicnn.checkpoint import Checkpoint
-from minicnn.errors import InputError, UnitError
+from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.progress import Track, silent
 
-__all__ = ["FILLS", "Occluded", "Occlusion", "Watch", "occlude", "positions", "watch"]
+__all__ = ["FILLS", "Occluded", "Occlusion", "occlude", "positions"]
 
 Fill = str | float | Sequence[float]
 """What covers: "mean" (of the photo's pixels), "grey" (mid-grey), "black", "white", "blur" (the
@@ -39,83 +40,6 @@ photo blurred), or the network's input values, one or one a channel."""
 
 FILLS = ("mean", "grey", "black", "white", "blur")
 BUDGET = 1 << 26  # bytes that the parts of a batch may take at the widest layer
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Something of a feature map that is watched while patches slide.
-
-    Parameters
-    ----------
-    at : str
-        The layer.
-    channel : int or None
-        One channel, or all.
-    how : {"max", "sum", "unit"}
-        The strongest response, the sum, or the unit at `place`.
-    place : tuple of int
-        Row and column of the unit.
-    """
-
-    at: str
-    channel: int | None = None
-    how: str = "max"
-    place: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        unit = "" if self.channel is None else f":{','.join(map(str, (self.channel, *self.place)))}"
-        return f"{self.at}{unit}" + ("" if self.how == "unit" else f" {self.how}")
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """The number of each image, (N,), of maps (N, C, H, W) or vectors (N, C)."""
-        if self.channel is not None:
-            values = values[:, self.channel : self.channel + 1]
-        if self.how == "unit":
-            place = np.ravel_multi_index(self.place, values.shape[2:]) if self.place else 0
-            return values.reshape(len(values), -1)[:, place]
-        flat = values.reshape(len(values), -1)
-        return flat.max(1) if self.how == "max" else flat.sum(1)
-
-
-def watch(network: Network, text: str, how: str = "max") -> Watch:
-    """What users type: "layer", "layer:channel" or "layer:channel,row,column".
-
-    Parameters
-    ----------
-    network : Network
-        Whose layer it is.
-    text : str
-        The layer, and a channel or unit of it.
-    how : {"max", "sum"}
-        What is watched of a map; a unit is watched itself.
-
-    Raises
-    ------
-    UnitError
-        If there is no such unit.
-    """
-    layer, _, unit = text.rpartition(":") if ":" in text else (text, "", "")
-    if unit and layer not in network.layers and text in network.layers:
-        layer, unit = text, ""  # names may have colons
-    at = network.value_name(layer)
-    if how not in ("max", "sum"):
-        raise InputError(f"{how!r}: of a map the 'max' or the 'sum' is watched.")
-    shape = network.infer_shapes()[at][1:]
-    if not unit:
-        return Watch(at, None, how)
-    try:
-        index = tuple(int(part) for part in unit.split(","))
-    except ValueError:
-        raise UnitError(
-            f"{text!r}: a unit is layer:channel, or layer:channel,row,column, in numbers."
-        ) from None
-    if len(index) not in (1, len(shape)) or not all(
-        0 <= i < n for i, n in zip(index, shape, strict=False)
-    ):
-        raise UnitError(f"{text!r}: {at} has units of shape {shape}.")
-    if len(index) == 1 and len(shape) > 1:
-        return Watch(at, index[0], how)
-    return Watch(at, index[0], "unit", index[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +252,6 @@ def _check(
 
 def _cover(network: Network, x: np.ndarray, fill: Fill) -> np.ndarray:
     """What shows where the photo is covered, shaped like it."""
-    how = network.preprocess
     if isinstance(fill, str):
         if fill not in FILLS:
             raise InputError(
@@ -337,18 +260,15 @@ def _cover(network: Network, x: np.ndarray, fill: Fill) -> np.ndarray:
         if fill == "mean":
             return np.broadcast_to(x.mean((2, 3), keepdims=True), x.shape)
         if fill == "blur":
+            from scipy.ndimage import gaussian_filter
+
             sides = min(x.shape[2:]) / 16
             return gaussian_filter(x, (0, 0, sides, sides)).astype(x.dtype)
-        level = {"grey": 0.5, "black": 0.0, "white": 1.0}[fill]
-        if how is None:
-            colour = np.full(x.shape[1], level)
-        else:
-            colour = (level * how.scale - np.array(how.mean)) / np.array(how.std)
-    else:
-        colour = np.atleast_1d(np.asarray(fill, np.float64))
-    if colour.shape not in ((1,), (x.shape[1],)) or not np.isfinite(colour).all():
+        return baseline_of(network, fill, x)
+    colour = np.atleast_1d(np.asarray(fill, x.dtype))
+    if colour.shape not in ((1,), (x.shape[1],)):
         raise InputError(f"A fill of {fill!r}: give one number, or one for each of {x.shape[1]}.")
-    return np.broadcast_to(colour.astype(x.dtype).reshape(1, -1, 1, 1), x.shape)
+    return baseline_of(network, colour.reshape(1, -1, 1, 1), x)
 
 
 def _patches(cover: np.ndarray, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -52,6 +52,7 @@ from minicnn.blocks.norm import (
 from minicnn.blocks.operators import Expression
 from minicnn.blocks.pool import AveragePool, AverageUnpool, Gather, MaxPool, Unpool, UnpoolCenter
 from minicnn.blocks.power import Pow
+from minicnn.blocks.rank import RankGate
 from minicnn.blocks.reduce import Mean, Sum
 from minicnn.blocks.relu import (
     Clip,
@@ -181,6 +182,7 @@ __all__ = [
     "PutAdd",
     "PutElements",
     "Quantize",
+    "RankGate",
     "ReLU",
     "Remainder",
     "Resample",

@@ -21,14 +21,15 @@ def main() -> None:
     from minicnn.kernels.notices import announced
 
     notice = _Notice()
+    code: str | int | None = 0
     with warnings.catch_warnings(), announced(notice):
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
             app()
         except KeyboardInterrupt:
-            notice.end()
-            print("Interrupted. The same command goes on where a scan stopped.", file=sys.stderr)
-            sys.exit(130)
+            code = 130
+        except SystemExit as end:  # how the application ends, also after Ctrl-C
+            code = end.code
         except (MiniCNNError, MemoryError, OSError) as error:
             if debug:
                 raise
@@ -37,6 +38,9 @@ def main() -> None:
             sys.exit(2)
         finally:
             notice.end()
+    if code == 130:  # by now whatever was interrupted is closed, progress bars too
+        print("Interrupted. The same command goes on where a scan stopped.", file=sys.stderr)
+    sys.exit(code)
 
 
 class _Notice:

@@ -224,4 +224,25 @@ def shown_path(path: Path) -> str:
     return str(path.resolve())
 
 
-from minicnn.cli import bench, check, compare, demo, export, look, models, plan, show, trace  # noqa: E402, F401  (commands enter themselves)
+from minicnn.cli import (  # noqa: E402, F401  (commands enter themselves)
+    bench,
+    check,
+    compare,
+    demo,
+    explain,
+    export,
+    look,
+    look_activations,
+    look_dead,
+    look_embed,
+    look_fields,
+    look_filters,
+    look_neighbours,
+    look_unit,
+    models,
+    occlude,
+    plan,
+    sanity,
+    show,
+    trace,
+)

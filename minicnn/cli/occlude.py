@@ -10,7 +10,8 @@ import typer
 
 from minicnn import figures
 from minicnn.attribution.method import units
-from minicnn.attribution.occlusion import Occluded, occlude, watch
+from minicnn.attribution.occlusion import Occluded, occlude
+from minicnn.attribution.watching import watch
 from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
     Device,

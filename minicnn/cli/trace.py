@@ -27,10 +27,10 @@ from minicnn.rules import find
 from minicnn.seeds import choose
 
 HEADER = (
-    "forward", "block", "output", "params", "FLOPs", "kept B", "of B", "Jacobian",
-    "min", "max", "pos", "ms", "|", "transposed", "min", "max", "pos", "ms",
+    "forward", "block", "output", "field", "stride", "params", "FLOPs", "kept B", "of B",
+    "Jacobian", "min", "max", "pos", "ms", "|", "transposed", "min", "max", "pos", "ms",
 )  # fmt: skip
-RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17)
+RIGHT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 18, 19)
 
 
 @app.command("trace", short_help="There and back, block by block.")
@@ -82,6 +82,7 @@ def _print(found: Trace) -> None:
         print("(This table is wider than the terminal: pipe it into less -S.)\n")
     print(text)
     print(
+        "\nfield: pixels of the input that a unit sees along each axis; stride: from unit to unit."
         "\nkept B: bytes that the transpose needs, of the activation's bytes. Jacobian: elements "
         "of the matrix\nthat is never formed. pos: fraction above zero. transposed: what ran on "
         "the way back; '=' passes p on."
@@ -90,8 +91,9 @@ def _print(found: Trace) -> None:
 
 def _cells(row: TraceRow) -> list[str]:
     back = row.back_kind or ("=" if row.backward else "")
+    field = row.field.spoken() if row.field else ("", "")
     return [
-        row.name, row.kind, times(row.shape), count(row.parameters), count(row.flops),
+        row.name, row.kind, times(row.shape), *field, count(row.parameters), count(row.flops),
         count(row.kept_bytes), count(row.activation_bytes), count(row.jacobian),
         *_range(row.forward), f"{row.seconds * 1e3:.2f}", "|", back, *_range(row.backward),
         f"{row.back_seconds * 1e3:.2f}" if back else "",
@@ -101,7 +103,7 @@ def _cells(row: TraceRow) -> list[str]:
 def _totals(found: Trace) -> list[str]:
     rows = found.rows
     return [
-        "total", f"{len(rows)} blocks", "", count(sum(r.parameters for r in rows)),
+        "total", f"{len(rows)} blocks", "", "", "", count(sum(r.parameters for r in rows)),
         count(sum(r.flops for r in rows)), count(sum(r.kept_bytes for r in rows)),
         count(sum(r.activation_bytes for r in rows)), count(sum(r.jacobian for r in rows)),
         "", "", "", f"{sum(r.seconds for r in rows) * 1e3:.2f}", "|", "", "", "", "",

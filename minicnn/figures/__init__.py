@@ -2,23 +2,56 @@
 
 from matplotlib.figure import Figure
 
+from minicnn.figures.activations import activations_figure
+from minicnn.figures.dead import dead_figure
 from minicnn.figures.display import DISPLAYS, Display, display_named, sigmoid, symmetric
+from minicnn.figures.embedding import embedding_figure
+from minicnn.figures.embedding_images import (
+    embedding_grid_figure,
+    embedding_images_figure,
+    thumbnail,
+)
+from minicnn.figures.explain import explain_figure
+from minicnn.figures.fields import effective_field_figure, fields_figure
+from minicnn.figures.filters import filters_figure
+from minicnn.figures.neighbours import Near, neighbours_figure
+from minicnn.figures.occlusion import occlusion_figure
 from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
 from minicnn.figures.roofline import bars_figure, roofline_figure
+from minicnn.figures.sanity import randomisation_curves, randomisation_pictures
 from minicnn.figures.save import check_format, save
+from minicnn.figures.units import layer_figure, unit_map_figure, units_figure
 
 __all__ = [
     "DISPLAYS",
     "Display",
     "Figure",
+    "Near",
+    "activations_figure",
     "bars_figure",
     "check_format",
     "comparison_figure",
+    "dead_figure",
     "display_named",
+    "effective_field_figure",
+    "embedding_figure",
+    "embedding_grid_figure",
+    "embedding_images_figure",
+    "explain_figure",
     "family_figure",
+    "fields_figure",
+    "filters_figure",
+    "layer_figure",
+    "neighbours_figure",
+    "occlusion_figure",
+    "randomisation_curves",
+    "randomisation_pictures",
     "roofline_figure",
     "save",
     "selectivity_figure",
     "sigmoid",
     "symmetric",
+    "thumbnail",
+    "unit_map_figure",
+    "units_figure",
 ]

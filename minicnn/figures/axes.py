@@ -1,7 +1,7 @@
 """What figures share: grids of pictures, photos, signed maps with their colour bars, boxes.
 
-Signed maps are red where positive, blue where negative, white at zero (matplotlib's RdBu, whose
-ends also differ for colour-blind eyes); maps without sign are grey or "viridis".
+Signed maps are red where positive, blue where negative, white at zero (ColorBrewer's RdBu with a
+white middle, whose ends also differ for colour-blind eyes); maps without sign are "viridis".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -32,7 +33,11 @@ __all__ = [
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 CELL = 2.7  # inches
-SIGNED = "RdBu_r"
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed",
+    ["#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#ffffff",
+     "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"],
+)  # fmt: skip
 SEQUENTIAL = "viridis"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.graph import Mirror
+from minicnn.look.fields import Field, receptive_fields
 from minicnn.network import Network
 from minicnn.rules import Rule
 from minicnn.seeds import Seed, default
@@ -47,6 +48,8 @@ class TraceRow:
         The block.
     shape : tuple of int
         Of its output.
+    field : Field or None
+        What its units see of the input; None where this is no image.
     parameters, flops : int
         Counted once where shared; FLOPs of this run.
     kept_bytes, activation_bytes : int
@@ -69,6 +72,7 @@ class TraceRow:
     kind: str
     settings: str
     shape: tuple[int, ...]
+    field: Field | None
     parameters: int
     flops: int
     kept_bytes: int
@@ -140,6 +144,7 @@ def trace(
         back_seconds += step.seconds
         mirrored = mirror.nodes.get(step.name, "")
         back.setdefault(mirrored, []).append((step.block.kind, step.seconds))
+    fields = receptive_fields(network, x.shape) if x.ndim > 2 else {}
     own, counted = network.state_dict(), set[str]()
     rows = []
     for call in tape.calls:
@@ -155,6 +160,7 @@ def trace(
                 kind=call.block.kind,
                 settings=call.block.settings(),
                 shape=value.shape,
+                field=fields.get(call.name),
                 parameters=sum(network.arrays[name].size for name in parameters),
                 flops=call.block.flops(*call.kept.shapes),
                 kept_bytes=tape.kept_bytes(call.name),
