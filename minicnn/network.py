@@ -193,7 +193,7 @@ class Network(Structure):
         ShapeError
             If a shape does not fit; the node is named.
         """
-        values = {name: frozen(x.copy()) for name, x in self._named_inputs(inputs).items()}
+        values = {name: frozen(x.copy(order="K")) for name, x in self._named_inputs(inputs).items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         recipe = self._recipe(values, found, keep)
         even = self._has_ties(values.values())

@@ -143,6 +143,20 @@ def test_images_of_different_sizes(tmp_path):
         assert pixels[place] == pixels.max() == round(value * 255)
 
 
+def test_images_that_do_not_fit_are_left_out(tmp_path):
+    arrays = {"w": np.ones((1, 1, 5, 5), np.float32)}
+    nodes = [Node("y", Conv(F.window(5, 1, 0, 1)), ("x", "w"))]
+    net = Network("five", {"x": (None, 1, None, None)}, nodes, ["y"], arrays, RAW)
+    for name, side in [("a", 6), ("b", 3), ("c", 7)]:
+        Image.fromarray(np.full((side, side), 9, np.uint8)).save(tmp_path / f"{name}.png")
+    images = Images(tmp_path)
+    assert [image for image, _, _ in strongest(net, "y", images).of(0)] == [0, 2]
+    assert images.skipped[1].startswith("b.png: At y (Conv)")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ShapeError, match="At y"):
+        strongest(net, "y", Images(tmp_path))
+
+
 def test_double_precision(net, folder):
     found = strongest(net.astype(np.float64), "conv3", Images(folder), k=2)
     assert found.values.dtype == np.float64
@@ -413,6 +427,7 @@ def test_a_map_from_the_command_line(typed):
     [
         (["unit", "mnist", "pool9:1", "FOLDER"], "no layer 'pool9'"),
         (["unit", "mnist", "pool2:64", "FOLDER"], "0 to 63"),
+        (["unit", "mnist", "pool2:64", "FOLDER", "--all-channels"], "0 to 63"),
         (["unit", "mnist", "pool2", "FOLDER"], "Which channels"),
         (["unit", "mnist", "pool2:a", "FOLDER"], "numbers of channels"),
         (["unit", "mnist", "pool2:1", "nosuch"], "no folder nosuch"),

@@ -550,10 +550,9 @@ def deviation(net, name, photo, at=None):
     return np.abs(method.attribute(x) - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", ["epsilon", "epsilon-plus", "epsilon-alpha2-beta1"])
-def test_squeezenet_agrees_with_zennit(name):
+def test_squeezenet_agrees_with_zennit():
     net = minicnn.load(shared("models/squeezenet1.1.onnx"))
-    assert deviation(net, name, shared("photos/cat_dog.png")) < 2e-5
+    assert deviation(net, "epsilon-plus", shared("photos/cat_dog.png")) < 1e-5
 
 
 @pytest.mark.slow

@@ -110,6 +110,7 @@ class Occlusion(Attribution):
     """
 
     name = "Occlusion"
+    reduction = "mean"  # all channels of a pixel are alike
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ and the picture is x times what arrives at the input. With q = 0 little but the 
 with q = 98, the authors' default, two units in a hundred stay.
 
 Source: Kim et al., "Why are Saliency Maps Noisy? Cause of and Solution to Noisy Saliency Maps",
-2019, equation 4. The authors' code also zeroes the outermost pixels of signals below padded
+2019. The authors' code also zeroes the outermost pixels of signals below padded
 convolutions of its own networks, which is in no equation and is left out here.
 """
 

@@ -45,6 +45,7 @@ class RISE(Attribution):
     """
 
     name = "RISE"
+    reduction = "mean"  # all channels of a pixel are alike
 
     def __init__(
         self,

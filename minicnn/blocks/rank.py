@@ -6,7 +6,7 @@ tau is one of the numbers of a p (the nearest rank), so 100 lets nothing pass. T
 jumps, so its transpose is the mask that it chose.
 
 Source: Kim et al., "Why are Saliency Maps Noisy? Cause of and Solution to Noisy Saliency Maps"
-(Rectified Gradient), 2019, equation 4, and the authors' code.
+(Rectified Gradient), 2019, and the authors' code.
 """
 
 from __future__ import annotations

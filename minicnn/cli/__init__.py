@@ -67,7 +67,7 @@ class _Notice:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "This needs more memory than there is; give a smaller photo."
+        return "This needs more memory than there is; give a smaller photo, or fewer at a time."
     if isinstance(error, OSError):
         what = f"{error.filename} cannot be opened" if error.filename else "Cannot print"
         return f"{what}: {error.strerror or error}."

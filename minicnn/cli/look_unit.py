@@ -45,6 +45,7 @@ from minicnn.look import (
     unit_map,
     unit_patches,
 )
+from minicnn.look.strongest import checked_channels
 from minicnn.network import Network
 from minicnn.rules import find
 
@@ -117,7 +118,7 @@ def unit_command(
     )  # fmt: skip
     used = len(source) - len(source.skipped)
     size, stride = receptive_fields(network)[layer].spoken()
-    field = f"receptive field {size}" + (f", stride {stride}" if stride else "")
+    field = f"receptive field {size}, stride {stride}" if stride else "sees the whole image"
     title = f"{network.name}: strongest of {used:,} images at {layer} ({field})"
     patches = {
         channel: unit_patches(network, layer, channel, found, source, chosen_rule)
@@ -185,7 +186,7 @@ def parsed(network: Network, text: str) -> tuple[str, list[int]]:
     UnknownNameError
         If there is no such layer.
     UnitError
-        If what stands after the colon are no numbers.
+        If what stands after the colon are no numbers, or there are no such channels.
     """
     layer, colon, rest = text.rpartition(":")
     if not colon or text in (*network.layers, *network.inputs):
@@ -194,7 +195,7 @@ def parsed(network: Network, text: str) -> tuple[str, list[int]]:
     numbers = [part.strip() for part in rest.split(",") if part.strip()]
     if not numbers or not all(part.isdecimal() for part in numbers):
         raise UnitError(f"{text!r}: write a layer and the numbers of channels, as in {layer}:3,17.")
-    return layer, list(dict.fromkeys(int(part) for part in numbers))
+    return layer, checked_channels(network, layer, [int(part) for part in numbers]).tolist()
 
 
 def _table(patches: Mapping[int, Sequence[UnitPatch]]) -> str:

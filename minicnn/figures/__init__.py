@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from minicnn.figures.activations import activations_figure
+from minicnn.figures.conservation import conservation_figure
 from minicnn.figures.dead import dead_figure
 from minicnn.figures.display import DISPLAYS, Display, display_named, sigmoid, symmetric
 from minicnn.figures.embedding import embedding_figure
@@ -31,6 +32,7 @@ __all__ = [
     "bars_figure",
     "check_format",
     "comparison_figure",
+    "conservation_figure",
     "dead_figure",
     "display_named",
     "effective_field_figure",

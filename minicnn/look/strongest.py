@@ -5,30 +5,30 @@ For each channel c the k largest are kept, with their images and places, of
     max over places (i, j) of y_c(i, j)        one candidate an image (once=True)
     y_c(i, j)                                  every place of every image (once=False)
 
-Of equal responses the one found first wins, as in a stable sort of all candidates: the result
-depends neither on the batch size nor on interruptions. Only the best so far are in memory, and
-little is added to the forward runs: a channel whose maxima do not beat its k-th best is left alone.
+The result depends neither on the batch size nor on interruptions, only the best so far are in
+memory, and little is added to the forward runs; see `ranking`.
 
 Source: M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014
-(arXiv:1311.2901), section 4.1 and figure 2: the top nine activations of a feature map.
+(arXiv:1311.2901), section 4 and figure 2: the top nine activations of a feature map.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from minicnn.checkpoint import Checkpoint
-from minicnn.data.images import Batch, Images
+from minicnn.data.images import Images
 from minicnn.errors import ImageError, InputError, ShapeError, UnitError
+from minicnn.look.ranking import Best
 from minicnn.network import Network
 from minicnn.progress import Track, silent
 
-__all__ = ["Strongest", "channel_count", "only_input", "strongest"]
+__all__ = ["Strongest", "channel_count", "checked_channels", "only_input", "strongest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,63 +87,6 @@ class Strongest:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class _Best:
-    """What was found among the first `seen` images; never changed, only replaced."""
-
-    images: np.ndarray  # (C, k)
-    places: np.ndarray  # (C, k, axes)
-    values: np.ndarray  # (C, k)
-    seen: int
-
-    @classmethod
-    def none(cls, channels: int, k: int, axes: int, dtype: np.dtype) -> _Best:
-        """Before the first image."""
-        images = np.full((channels, k), -1)
-        values = np.full((channels, k), -np.inf, dtype)
-        return cls(images, np.zeros((channels, k, axes), int), values, 0)
-
-    def merged(self, batch: Batch, y: np.ndarray, once: bool) -> _Best:
-        """With the responses y (N, C, ...) to the next images."""
-        size, k = y.shape[2:], self.values.shape[1]
-        maps = np.moveaxis(y, 1, -1).reshape(len(y), -1, y.shape[1])  # (N, P, C), mostly a view
-        beaten = (maps.max(axis=1) > self.values[:, -1]).any(axis=0)  # (C,)
-        rows, seen = np.flatnonzero(beaten), int(batch.indices[-1]) + 1
-        if not len(rows):
-            return replace(self, seen=seen)
-        maps = maps[:, :, rows]  # (N, P, R)
-        if once:
-            places = maps.argmax(axis=1, keepdims=True)  # (N, 1, R), the first of equal ones
-        else:
-            places = np.argsort(-maps, axis=1, kind="stable")[:, :k]  # (N, up to k, R)
-        values = np.take_along_axis(maps, places, axis=1)
-        images = np.broadcast_to(batch.indices[:, None, None], places.shape)
-        images, places, values = (
-            array.transpose(2, 0, 1).reshape(len(rows), -1) for array in (images, places, values)
-        )  # (R, candidates), in the order of the images
-        coordinates = np.stack(np.unravel_index(places, size or (1,)), -1)[..., : len(size)]
-        return self._with(rows, images, coordinates, values, seen)
-
-    def _with(
-        self,
-        rows: np.ndarray,
-        images: np.ndarray,
-        places: np.ndarray,
-        values: np.ndarray,
-        seen: int,
-    ) -> _Best:
-        """With more candidates for some channels, (R, candidates) each."""
-        values = np.concatenate([self.values[rows], values], axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")[:, : self.values.shape[1]]
-        result = _Best(self.images.copy(), self.places.copy(), self.values.copy(), seen)
-        result.values[rows] = np.take_along_axis(values, order, axis=1)
-        images = np.concatenate([self.images[rows], images], axis=1)
-        result.images[rows] = np.take_along_axis(images, order, axis=1)
-        places = np.concatenate([self.places[rows], places], axis=1)
-        result.places[rows] = np.take_along_axis(places, order[..., None], axis=1)
-        return result
-
-
 def strongest(
     network: Network,
     layer: str,
@@ -164,7 +107,8 @@ def strongest(
     layer : str
         A value (N, C) or (N, C, ...): maps, features, class scores.
     images : Images
-        Those that cannot be read are left out, see `images.skipped`.
+        Those that cannot be read, or are of a size that does not fit, are left out: see
+        `images.skipped`.
     k : int
         How many for each channel.
     channels : sequence of int, optional
@@ -188,7 +132,7 @@ def strongest(
     InputError
         If the network has several inputs, k is not positive, or the checkpoint is of another scan.
     ShapeError
-        If the layer has no channels, or an image does not fit the network.
+        If the layer has no channels, or the first image does not fit the network.
     UnitError
         If there is no such channel.
     ImageError
@@ -207,7 +151,7 @@ def strongest(
     layer = network.value_name(layer)
     if k < 1 or batch < 1:
         raise InputError(f"k={k} and batch={batch}: both must be 1 or more.")
-    watched = _checked(channels, channel_count(network, layer), layer)
+    watched = checked_channels(network, layer, channels)
     kept = _checkpoint(checkpoint, network, layer, images, k, watched, once)
     best = _resumed(kept, images)
     start = best.seen if best else 0
@@ -217,10 +161,16 @@ def strongest(
     try:
         for one in track(stream, what, -(-(len(images) - start) // size)):
             x = one.x.astype(network.dtype, copy=False)
-            network.check_input(source, network.inputs[source], x)
-            y = network.values({source: x}, [layer])[layer]
+            try:
+                network.check_input(source, network.inputs[source], x)
+                y = network.values({source: x}, [layer])[layer]
+            except ShapeError as error:
+                if best is None:  # not one image fitted: the network is to be blamed
+                    raise
+                images.skipped.update((int(i), f"{images.names[i]}: {error}") for i in one.indices)
+                continue
             y = y if channels is None else y[:, watched]
-            best = best or _Best.none(len(watched), k, y.ndim - 2, y.dtype)
+            best = best or Best.none(len(watched), k, y.ndim - 2, y.dtype)
             best = best.merged(one, y, once)
             kept.offer(partial(_state, best, images))
     except KeyboardInterrupt:
@@ -266,8 +216,15 @@ def channel_count(network: Network, layer: str) -> int:
     return shape[1]
 
 
-def _checked(channels: Sequence[int] | None, count: int, layer: str) -> np.ndarray:
-    """The channels asked for, which must exist."""
+def checked_channels(network: Network, layer: str, channels: Sequence[int] | None) -> np.ndarray:
+    """The channels asked for, each once; all of a layer by default.
+
+    Raises
+    ------
+    UnitError
+        If there is no such channel.
+    """
+    count = channel_count(network, layer)
     wanted = list(range(count)) if channels is None else list(dict.fromkeys(channels))
     wrong = [c for c in wanted if not 0 <= c < count]
     if wrong or not wanted:
@@ -295,21 +252,22 @@ def _checkpoint(
     return Checkpoint(path, key)
 
 
-def _state(best: _Best, images: Images) -> dict[str, np.ndarray]:
+def _state(best: Best, images: Images) -> dict[str, np.ndarray]:
     """What a checkpoint holds."""
-    left_out = [index for index in images.skipped if index < best.seen]
+    known = dict(images.skipped)  # a copy: the thread that decodes may add to it
+    left_out = sorted(index for index in known if index < best.seen)
     return {
         "images": best.images, "places": best.places, "values": best.values,
         "seen": np.array(best.seen), "left_out": np.array(left_out, int),
-        "reasons": np.array([images.skipped[index] for index in left_out], str),
+        "reasons": np.array([known[index] for index in left_out], str),
     }  # fmt: skip
 
 
-def _resumed(kept: Checkpoint, images: Images) -> _Best | None:
+def _resumed(kept: Checkpoint, images: Images) -> Best | None:
     """What was found before, if anything was."""
     state = kept.read()
     if not state:
         return None
     reasons = zip(state["left_out"].tolist(), state["reasons"].tolist(), strict=True)
     images.skipped.update(reasons)
-    return _Best(state["images"], state["places"], state["values"], int(state["seen"]))
+    return Best(state["images"], state["places"], state["values"], int(state["seen"]))
