@@ -14,7 +14,7 @@ section 4.2 and figure 6: a grey square; strongest map, probability of the class
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -39,7 +39,7 @@ Fill = str | float | Sequence[float]
 photo blurred), or the network's input values, one or one a channel."""
 
 FILLS = ("mean", "grey", "black", "white", "blur")
-BUDGET = 1 << 26  # bytes that the parts of a batch may take at the widest layer
+BUDGET = 1 << 28  # bytes that the values of a batch may take at the widest stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,17 +203,19 @@ def occlude(
            "stride": [down, across], "cover": _digest(cover), "at": names,
            "watched": [str(one) for one in watched]}  # fmt: skip
     keeper = Checkpoint(checkpoint, key)
-    scores = np.empty((len(tops) * len(lefts), *clean[at].shape[1:]), x.dtype)
-    notes = np.empty((len(watched), len(scores)))
+    places = _ordered(run, tops, lefts, (height, width))
+    scores = np.empty((len(places), *clean[at].shape[1:]), x.dtype)  # in the order of places
+    notes = np.empty((len(watched), len(places)))
     before = keeper.read()
     done = int(before["done"]) if before else 0
     if before:
         scores[:done], notes[:, :done] = before["scores"], before["notes"]
-    batches = list(_batches(tops, lefts, _batch_size(network, run, (height, width)), done))
-    for first, places in track(batches, "batches of positions", len(batches)):
-        change = Change(_patches(cover, places, (height, width)), places)
-        found = run.run(change)
-        last = first + len(places)
+    most = _batch_size(network, run, (height, width))
+    firsts = range(done, len(places), most)
+    for first in track(firsts, "batches of positions", len(firsts)):
+        here = places[first : first + most]
+        found = run.run(Change(_patches(cover, here, (height, width)), here))
+        last = first + len(here)
         values = {name: run.whole(name, found[name]) for name in names}
         scores[first:last] = values[at]
         for i, one in enumerate(watched):
@@ -221,9 +223,11 @@ def occlude(
         keeper.offer(partial(_state, last, scores, notes))
     keeper.remove()
     grid = (len(tops), len(lefts))
+    back = np.lexsort((places[:, 1], places[:, 0]))  # row by row
     return Occluded(
-        tops, lefts, (height, width), clean[at][0], scores.reshape(*grid, *scores.shape[1:]),
-        {one: (float(one.of(clean[one.at])[0]), notes[i].reshape(grid))
+        tops, lefts, (height, width), clean[at][0],
+        scores[back].reshape(*grid, *scores.shape[1:]),
+        {one: (float(one.of(clean[one.at])[0]), notes[i, back].reshape(grid))
          for i, one in enumerate(watched)},
     )  # fmt: skip
 
@@ -280,20 +284,20 @@ def _patches(cover: np.ndarray, places: np.ndarray, size: tuple[int, int]) -> np
     )  # fmt: skip
 
 
-def _batches(
-    tops: np.ndarray, lefts: np.ndarray, most: int, done: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Positions row by row, `most` at a time: the number of the first, and places (N, 2)."""
+def _ordered(
+    run: Incremental, tops: np.ndarray, lefts: np.ndarray, patch: tuple[int, int]
+) -> np.ndarray:
+    """All positions (N, 2), those whose patches reach as far as each other side by side."""
     places = np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2)
-    for first in range(done, len(places), most):
-        yield first, places[first : first + most]
+    rows, columns = run.reached(places, patch).T
+    return places[np.lexsort((columns, rows))]
 
 
 def _batch_size(network: Network, run: Incremental, patch: tuple[int, int]) -> int:
     """How many positions fit into the budget; one where the network takes one image at a time."""
     if network.inputs[run.source][0] is not None:
         return 1
-    return max(1, min(100, BUDGET // run.bytes_each(patch)))
+    return max(1, min(50, BUDGET // run.bytes_each(patch)))
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
