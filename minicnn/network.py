@@ -164,6 +164,7 @@ class Network(Structure):
         rules: Sequence[Rule | str] | None = None,
         keep: str | Iterable[str] = (),
         timed: bool = False,
+        copy: bool = True,
     ) -> Tape:
         """Run forward once and keep what reversing needs.
 
@@ -181,6 +182,8 @@ class Network(Structure):
             Values to hold, "all" for every one. Values not held are computed again when asked for.
         timed : bool
             Run block by block and note the time of each (`tape.seconds`).
+        copy : bool
+            Whether the tape keeps inputs of its own; False promises that nobody changes them.
 
         Returns
         -------
@@ -193,7 +196,8 @@ class Network(Structure):
         ShapeError
             If a shape does not fit; the node is named.
         """
-        values = {name: frozen(x.copy(order="K")) for name, x in self._named_inputs(inputs).items()}
+        given = self._named_inputs(inputs)
+        values = {n: frozen(x.copy(order="K") if copy else x) for n, x in given.items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         recipe = self._recipe(values, found, keep)
         even = self._has_ties(values.values())

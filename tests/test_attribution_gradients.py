@@ -303,7 +303,10 @@ def test_what_is_computed_at_once_changes_nothing(classifier, monkeypatch, name)
     whole = method(name, net).attribute(x)
     monkeypatch.setattr(base, "BUDGET", 1)  # one image at a time
     assert len(base.chunks(net, x.shape)) == 3
-    np.testing.assert_array_equal(method(name, net).attribute(x), whole)
+    parts = method(name, net).attribute(x)
+    # sums over steps are products of matrices, which round by how many there are at once
+    near = 1e-6 * np.abs(whole).max() if name == "ig" else 0
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=near)
 
 
 def test_a_network_for_batches_of_one_gets_single_images(tmp_path):
@@ -315,7 +318,7 @@ def test_a_network_for_batches_of_one_gets_single_images(tmp_path):
     assert base.images_at_once(fixed, x.shape) == 1
     for name in ("ig", "smoothgrad"):
         found, expected = (method(name, net).attribute(x[:1]) for net in (fixed, free))
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
     with pytest.raises(ShapeError, match=r"\(1, 3, 16, 16\)"):
         A.Saliency(fixed).attribute(x)
 

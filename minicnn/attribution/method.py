@@ -35,7 +35,7 @@ __all__ = [
     "units",
 ]
 
-BUDGET = 2**27
+BUDGET = 2**29
 """Bytes that all values of the images computed at once may take together."""
 
 Index = tuple[int, ...]

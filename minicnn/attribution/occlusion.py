@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from minicnn import kernels
 from minicnn.attribution.baseline import baseline_of
 from minicnn.attribution.incremental import Change, Incremental
 from minicnn.attribution.method import Attribution, Target, units
+from minicnn.attribution.narrowing import narrowed
 from minicnn.attribution.watching import Watch
 from minicnn.checkpoint import Checkpoint
 from minicnn.errors import InputError
@@ -128,11 +130,13 @@ class Occlusion(Attribution):
         scores = self.network.values({next(iter(self.network.inputs)): x}, [self.at])[self.at]
         values = np.empty_like(x)
         for n, index in enumerate(units(self.network, self.at, scores, target)):
+            narrow = narrowed(self.network, self.at, index[0])  # the other classes do not count
             found = occlude(
-                self.network, x[n : n + 1], self.patch, self.stride, self.fill, at=self.at,
-                track=self.track,
+                narrow or self.network, x[n : n + 1], self.patch, self.stride, self.fill,
+                at=self.at, track=self.track,
             )  # fmt: skip
-            values[n] = found.spread(found.drop(index), x.shape[2:])
+            drop = found.drop((0, *index[1:]) if narrow else index)
+            values[n] = found.spread(drop, x.shape[2:])
         return values
 
 
@@ -199,10 +203,10 @@ def occlude(
     cover = _cover(network, x, fill)
     run = Incremental(network, x, names)
     clean = {name: run.clean.get(name, x) for name in names}
-    key = {"network": network.fingerprint(), "x": _digest(x), "patch": [height, width],
-           "stride": [down, across], "cover": _digest(cover), "at": names,
-           "watched": [str(one) for one in watched]}  # fmt: skip
-    keeper = Checkpoint(checkpoint, key)
+    keeper = _keeper(checkpoint, network, x, cover, {
+        "patch": [height, width], "stride": [down, across], "at": names,
+        "watched": [str(one) for one in watched],
+    })  # fmt: skip
     places = _ordered(run, tops, lefts, (height, width))
     scores = np.empty((len(places), *clean[at].shape[1:]), x.dtype)  # in the order of places
     notes = np.empty((len(watched), len(places)))
@@ -230,6 +234,16 @@ def occlude(
         {one: (float(one.of(clean[one.at])[0]), notes[i, back].reshape(grid))
          for i, one in enumerate(watched)},
     )  # fmt: skip
+
+
+def _keeper(
+    path: Path | None, network: Network, x: np.ndarray, cover: np.ndarray, settings: dict[str, Any]
+) -> Checkpoint:
+    """Where a scan of this photo is kept."""
+    if path is None:
+        return Checkpoint(None, {})
+    key = {"network": network.fingerprint(), "x": _digest(x), "cover": _digest(cover)}
+    return Checkpoint(path, key | settings)
 
 
 def _state(done: int, scores: np.ndarray, notes: np.ndarray) -> dict[str, np.ndarray]:

@@ -19,12 +19,19 @@ def has_flat_areas(x: np.ndarray) -> bool:
 
     Two windows of 3 x 3 pixels lie there, the least that ties.
     """
-    if x.ndim != 4 or min(x.shape) < 1 or not (x[:, 0, :, 1:] == x[:, 0, :, :-1]).any():
+    if x.ndim != 4 or min(x.shape) < 1:
         return False
-    right = (x[:, :, :, 1:] == x[:, :, :, :-1]).all(1)  # (N, H, W - 1)
-    down = (x[:, :, 1:] == x[:, :, :-1]).all(1)  # (N, H - 1, W)
-    same = right[:, :-1] & down[:, :, :-1]  # a pixel, the one beside it and the one below
-    rows, columns = same[:, :-1] & same[:, 1:], same[:, :, :-1] & same[:, :, 1:]
-    wide = rows[:, :, :-2] & rows[:, :, 1:-1] & rows[:, :, 2:]
-    tall = columns[:, :-2] & columns[:, 1:-1] & columns[:, 2:]
+    return any(map(_has_flat_area, x))
+
+
+def _has_flat_area(image: np.ndarray) -> bool:
+    """The same for one image (C, H, W)."""
+    if not (image[0, :, 1:] == image[0, :, :-1]).any():
+        return False
+    right = (image[:, :, 1:] == image[:, :, :-1]).all(0)  # (H, W - 1)
+    down = (image[:, 1:] == image[:, :-1]).all(0)  # (H - 1, W)
+    same = right[:-1] & down[:, :-1]  # a pixel, the one beside it and the one below
+    rows, columns = same[:-1] & same[1:], same[:, :-1] & same[:, 1:]
+    wide = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+    tall = columns[:-2] & columns[1:-1] & columns[2:]
     return bool(wide.any() or tall.any())
