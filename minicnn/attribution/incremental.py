@@ -25,6 +25,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.attribution.stages import Source, Stage, spans_reached, stages
+from minicnn.blocks import MatMul
 from minicnn.errors import InputError
 from minicnn.network import Network
 
@@ -207,11 +208,12 @@ class Incremental:
         difference = change.values - old  # (N, C, h, w)
         matrices = self._by_place(stage.flattened, source)  # (H, W, C, K)
         y = np.repeat(self.clean[stage.name], len(difference), axis=0)  # (N, K)
+        product = MatMul()
         for i, j in np.ndindex(rows, columns):
             at = np.array([i, j]) - change.places
             mine = np.flatnonzero(((at >= 0) & (at < np.array(size))).all(1))
             if len(mine):
-                y[mine] += difference[mine, :, at[mine, 0], at[mine, 1]] @ matrices[i, j]
+                y[mine] += product(difference[mine, :, at[mine, 0], at[mine, 1]], matrices[i, j])
         return y
 
     def _by_place(self, name: str, source: str) -> np.ndarray:

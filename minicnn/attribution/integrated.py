@@ -33,6 +33,7 @@ from minicnn.attribution.method import (
     one_target_each,
 )
 from minicnn.attribution.narrowing import narrowed
+from minicnn.blocks import MatMul
 from minicnn.errors import InputError, nearest
 from minicnn.network import Network
 from minicnn.rules import Rule
@@ -230,19 +231,25 @@ class IntegratedGradients(Attribution):
         ends = np.stack([start.ravel("K"), end.ravel("K")])  # (2, D), in the order of memory
         mix = np.stack([1 - places, places], axis=1)  # (steps, 2)
         total: np.ndarray | None = None
-        path = np.empty_like(start, shape=(min(steps, parts[0].stop), *start.shape[1:]))
+        product = MatMul()  # NumPy's own would leave threads behind that spin beside ours
         for rows in self.track(parts, self.title, len(parts)):
-            points = path[: len(places[rows])]
-            np.matmul(mix[rows], ends, out=points.ravel("K").reshape(len(points), -1))
+            points = _laid_like(product(mix[rows], ends), start)
             tape = way.tail.record(points, rules=[self.backward_rule], copy=False)
             p = one_hot(tape[self.at], [index] * len(points))
             signals = tape.backward(p, self.backward_rule, at=self.at)
             if total is None:
                 total = np.zeros_like(signals[:1])
-            flat = total.ravel("K")
-            flat += weights[rows] @ signals.ravel("K").reshape(len(signals), -1)
+            flat = total.ravel("K")  # a view
+            flat += product(weights[None, rows], signals.ravel("K").reshape(len(signals), -1))[0]
         assert total is not None
         return total
+
+
+def _laid_like(rows: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Images (N, C, H, W) from rows (N, D) in the order in which `image` (1, ...) is in memory."""
+    axes = sorted(range(1, image.ndim), key=lambda axis: -image.strides[axis])
+    laid = rows.reshape(len(rows), *(image.shape[axis] for axis in axes))
+    return laid.transpose(0, *(1 + axes.index(axis) for axis in range(1, image.ndim)))
 
 
 def quadrature(rule: str, steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -342,7 +342,7 @@ class Plan:
             instance = self._free.pop() if self._free else None
         instance = instance or _Instance(self)
         try:
-            return instance.run(inputs, given or {})
+            return instance.run(self, inputs, given or {})
         finally:
             with self._lock:
                 self._free.append(instance)
@@ -371,8 +371,7 @@ class Plan:
 class _Instance:
     """A plan in memory; one run at a time."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan) -> None:  # and holds no plan: plans hold their instances
         self._arena = aligned(plan.arena_bytes)
         self._segments: list[Bound | Node] = [
             segment if isinstance(segment, Node) else Bound(segment, {ARENA: self._arena})
@@ -380,9 +379,8 @@ class _Instance:
         ]
 
     def run(
-        self, inputs: Mapping[str, np.ndarray], given: Mapping[str, Packed]
+        self, plan: Plan, inputs: Mapping[str, np.ndarray], given: Mapping[str, Packed]
     ) -> tuple[dict[str, np.ndarray], Statistics]:
-        plan = self.plan
         values: dict[str, np.ndarray] = dict(inputs)  # by root, as arrays of their full shape
         values.update((name, _fresh(plan.shapes[name])) for name in plan.fresh)
         kept = memory.empty((plan.kept_bytes,), np.uint8) if plan.kept_bytes else NOTHING
@@ -399,13 +397,12 @@ class _Instance:
             if isinstance(segment, Bound):
                 segment.run(buffers)
             else:
-                y = self._run_block(segment, values, given, statistics)
+                y = self._run_block(plan, segment, values, given, statistics)
                 values[segment.name] = buffers["value", segment.name] = y
-        return {name: self._array(name, values) for name in plan.wanted}, statistics
+        return {name: self._array(plan, name, values) for name in plan.wanted}, statistics
 
-    def _array(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _array(self, plan: Plan, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """A value as an array (N, C, ...)."""
-        plan = self.plan
         home = plan.homes.of(name)
         shape = plan.shapes[name]
         if home.root in values:
@@ -424,16 +421,19 @@ class _Instance:
 
     def _run_block(
         self,
+        plan: Plan,
         node: Node,
         values: dict[str, np.ndarray],
         given: Mapping[str, Packed],
         statistics: Statistics,
     ) -> np.ndarray:
-        arrays = self.plan.arrays
+        arrays = plan.arrays
         block = node.block
         if node.name in given:
             block = block.rebound(given[node.name])
-        operands = [arrays[o] if o in arrays else self._array(o, values) for o in node.operands]
+        operands = [
+            arrays[o] if o in arrays else self._array(plan, o, values) for o in node.operands
+        ]
         y, statistic = block.forward(*operands)
         y = np.asarray(y)
         if any(np.may_share_memory(y, operand) for operand in operands):
@@ -444,7 +444,7 @@ class _Instance:
             y = channels_last(y)
         elif y.ndim == 2:
             y = np.ascontiguousarray(y)
-        if statistic is not None and node.name in self.plan.keeping:
+        if statistic is not None and node.name in plan.keeping:
             statistics[node.name] = statistic
         return y
 
