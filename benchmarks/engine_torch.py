@@ -152,7 +152,6 @@ class Captum(Torch):
 
         return call
 
-
     def ig(self, task: Task) -> Callable[[], dict[str, Any]]:
         """Integrated Gradients as ours: 50 nodes of Gauss-Legendre from zero."""
         module, x, target = self._attributed(task)

@@ -76,11 +76,16 @@ class GradCAM(TapeAttribution):
                 f"{spoken(shape)}."
             )
         self.layer = last_map(self.part, self.at) if layer is None else network.value_name(layer)
+        if self.layer in network.inputs and self._channel_axis != 1:
+            raise InputError(
+                f"{self.layer} has channels last; choose a layer whose maps are (channels, rows, "
+                f"columns), such as {last_map(self.part, self.at)}."
+            )
         self.relu, self.keep = relu, [self.layer]
         if self.layer == self.at or self.layer not in [*self.part.inputs, *self.part.layers]:
             raise InputError(
-                f"{self.at} does not depend on {self.layer}: choose a layer on the way to it, such "
-                f"as {last_map(self.part, self.at)}."
+                f"{self.layer} is no layer below {self.at}, which is explained: choose another, "
+                f"such as {last_map(self.part, self.at)}."
             )
 
     def recorded_for(self) -> Sequence[Rule]:
@@ -138,10 +143,13 @@ def last_map(network: Network, at: str) -> str:
         If there is none.
     """
     shapes = network.infer_shapes()
+    shapes.update((name, array.shape) for name, array in network.arrays.items())
     passing = (MaxPool, AveragePool, Identity, Dropout)  # what only pools or passes a map on
     for node in reversed(network.needed([at])):
-        shape = shapes[node.name]
+        shape, before = shapes[node.name], [shapes[operand] for operand in node.operands]
         is_map = len(shape) == 4 and shape[2] * shape[3] > 1
+        if is_map and node.block.reads(0, before, ((0, 1), (0, 1))) is None:
+            continue  # rows and columns are not what they were, as behind a Transpose
         if node.name != at and is_map and not isinstance(node.block, passing):
             return node.name
     raise InputError(f"No value before {at} of {network.name} is a map: Grad-CAM has no layer.")

@@ -97,7 +97,8 @@ class Conservation:
             f"{r.name:<{width}}  {r.kind:<12} {r.arrived:12.5g} {r.sent:12.5g} {r.lost:12.3g}"
             for r in self.layers
         ]
-        end = f"{self.rule}: {self.start:.5g} at {self.at}, {self.end:.5g} arrive ({self.kept:.1%})"
+        end = f"{self.rule}: {self.start:.5g} at {self.at}, {self.end:.5g} arrive"
+        end += f" ({self.kept:.1%})" if self.start else ": the target is silent"
         return "\n".join([head, *rows, end])
 
 

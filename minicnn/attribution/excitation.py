@@ -49,7 +49,8 @@ class ExcitationBackprop(Relevance):
     name = "excitation backprop"
 
     def __init__(self, network: Network, at: str | None = None) -> None:
-        network = network.fold_bn().apart()
+        folded = network.fold_bn().apart()
         layer = z_plus(bias=False)
-        rule = Composite("of excitation", layer, layer).rule(network)
-        super().__init__(network, replace(rule, name=self.name), at, start="one")
+        rule = Composite("of excitation", layer, layer).rule(folded)
+        super().__init__(folded, replace(rule, name=self.name), at, start="one")
+        self.given = network

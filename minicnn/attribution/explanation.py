@@ -52,8 +52,9 @@ class Explanation:
 
     @property
     def sum(self) -> float:
-        """Sum of the raw values."""
-        return float(self.values.sum(dtype=np.float64))
+        """Sum over pixels; of methods whose channels are alike, of one channel."""
+        values = self.map if self.reduction == "mean" else self.values
+        return float(values.sum(dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)

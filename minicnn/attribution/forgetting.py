@@ -25,6 +25,8 @@ from minicnn.structure import Structure
 
 __all__ = ["named_layers", "randomised", "weight_layers"]
 
+STREAM = 0xF0  # of random numbers, apart from those that weights may have been drawn from
+
 WAYS = ("initial", "shuffle")
 WEIGHTED = (Conv, ConvTranspose, Linear, MatMul)
 SPREAD_AT_2 = 0.87962566103423978  # of a standard normal cut off at +-2
@@ -74,7 +76,7 @@ def randomised(
     arrays = dict(network.arrays)
     for place, (layer, nodes) in enumerate(members.items()):
         if layer in chosen:
-            generator = np.random.default_rng([seed, place])
+            generator = np.random.default_rng([seed, place, STREAM])
             for node in nodes:
                 arrays.update(_redrawn(network, node, shapes, how, generator))
     given = {field.name: getattr(network, field.name) for field in fields(Structure)}

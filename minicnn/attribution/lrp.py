@@ -94,7 +94,7 @@ def gamma(gamma: float = 0.25, eps: float = EPS) -> StandIn:
         Stabilises.
     """
     _check_eps(eps)
-    if gamma < 0:
+    if not 0 <= gamma < np.inf:
         raise InputError(f"LRP-gamma strengthens by 0 or more; got gamma={gamma}.")
     weights = Weights()
 
@@ -141,7 +141,7 @@ def alpha_beta(
         If alpha - beta is not 1, or one is negative.
     """
     _check_eps(eps)
-    if min(alpha, beta) < 0 or abs(alpha - beta - 1) > 1e-9:
+    if not (min(alpha, beta) >= 0 and abs(alpha - beta - 1) <= 1e-9):
         raise InputError(
             f"LRP-alpha-beta keeps the sum of relevance where alpha - beta = 1, both 0 or more; "
             f"got alpha={alpha}, beta={beta}. Usual are 1, 0 and 2, 1."

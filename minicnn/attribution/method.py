@@ -58,6 +58,8 @@ class Attribution:
 
     Attributes
     ----------
+    given : Network
+        The network that it was made for; methods may run a simpler form of it (`network`).
     name : str
         For titles.
     reduction : str
@@ -80,7 +82,7 @@ class Attribution:
                 f"{network.name} has {len(network.inputs)} inputs; attribution needs a network "
                 f"with one. Cut it: net.cut(inputs=...)."
             )
-        self.network = network
+        self.network = self.given = network
         self.at = network.logits if at is None else network.value_name(at)
         self.track: Track = silent
 
@@ -132,6 +134,10 @@ class Attribution:
         if not len(x):
             raise InputError(f"There is no image to explain: the input has shape {x.shape}.")
 
+    def prepare(self, x: np.ndarray) -> None:
+        """Refuse settings that do not go with these photos, before any long work."""
+        self.check(x)
+
     def targets(self, x: np.ndarray, target: Target) -> list[Index]:
         """The unit that is meant in each image, by a forward run."""
         scores = np.concatenate([self.part(x[rows]) for rows in chunks(self.part, x.shape)])
@@ -175,6 +181,8 @@ def one_target_each(target: Target, images: int) -> list[int | str | Index | Non
     InputError
         If a list has another length.
     """
+    if isinstance(target, np.ndarray) and target.ndim == 0:
+        target = target.item()
     if not isinstance(target, (list, np.ndarray)):
         return [target] * images  # type: ignore[list-item]
     if len(target) != images:
@@ -214,9 +222,9 @@ def _unit(network: Network, at: str, scores: np.ndarray, target: object) -> Inde
     if target is None or (isinstance(target, str) and target.strip().lower() == "predicted"):
         return tuple(int(i) for i in np.unravel_index(scores.argmax(), scores.shape))
     if isinstance(target, str):
-        target = _class_number(network, target)
+        target = _class_number(network, at, target)
     index = tuple(target) if isinstance(target, tuple) else (target,)
-    if not all(isinstance(i, (int, np.integer)) for i in index):
+    if not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in index):
         raise UnitError(f"A target is a class or a unit's coordinates; got {target!r}.")
     found = tuple(int(i) for i in index)
     if len(found) not in (1, scores.ndim) or not all(
@@ -233,8 +241,9 @@ def _unit(network: Network, at: str, scores: np.ndarray, target: object) -> Inde
     return (found[0], *(int(i) for i in place))
 
 
-def _class_number(network: Network, text: str) -> int:
-    names = [name.lower() for name in network.labels]
+def _class_number(network: Network, at: str, text: str) -> int:
+    """A class by its name or number; units of other values have numbers alone."""
+    names = [name.lower() for name in network.labels] if at == network.logits else []
     key = text.strip().lower()
     if key in names:
         return names.index(key)

@@ -18,7 +18,8 @@ from minicnn.network import Network
 
 __all__ = ["METHODS", "accepted", "method", "names_of"]
 
-METHODS: dict[str, tuple[str, str, Mapping[str, Any]]] = {  # module, class, settings
+METHODS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+    # module, class, settings
     "saliency": ("gradients", "Saliency", {}),
     "gradxinput": ("gradients", "GradientTimesInput", {}),
     "ig": ("integrated", "IntegratedGradients", {}),
@@ -32,6 +33,24 @@ METHODS: dict[str, tuple[str, str, Mapping[str, Any]]] = {  # module, class, set
     "guided-gradcam": ("cam", "GuidedGradCAM", {}),
     "occlusion": ("occlusion", "Occlusion", {}),
     "rise": ("rise", "RISE", {}),
+    "rectgrad": ("rectified", "RectGrad", {}),
+    "excitation": ("excitation", "ExcitationBackprop", {}),
+    "lrp-epsilon": ("relevance", "LRP", {"composite": "epsilon"}),
+    "lrp-gamma": ("relevance", "LRP", {"composite": "gamma"}),
+    "lrp-alpha2-beta1": ("relevance", "LRP", {"composite": "alpha2-beta1"}),
+    "lrp-z-plus": ("relevance", "LRP", {"composite": "z-plus"}),
+    "lrp-z-box": ("relevance", "LRP", {"composite": "z-box"}),
+    "lrp-w-square": ("relevance", "LRP", {"composite": "w-square"}),
+    "lrp-flat": ("relevance", "LRP", {"composite": "flat"}),
+    "lrp-epsilon-plus": ("relevance", "LRP", {"composite": "epsilon-plus"}),
+    "lrp-epsilon-plus-flat": ("relevance", "LRP", {"composite": "epsilon-plus-flat"}),
+    "lrp-epsilon-gamma-box": ("relevance", "LRP", {"composite": "epsilon-gamma-box"}),
+    "lrp-epsilon-alpha2-beta1": ("relevance", "LRP", {"composite": "epsilon-alpha2-beta1"}),
+    "lrp-epsilon-alpha2-beta1-flat": (
+        "relevance",
+        "LRP",
+        {"composite": "epsilon-alpha2-beta1-flat"},
+    ),
 }
 
 
@@ -86,7 +105,7 @@ def accepted(name: str) -> set[str]:
 
 def names_of(text: str) -> list[str]:
     """Methods from a list such as "saliency, ig, TTF", each of which there is."""
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    names = [part.strip().lower() for part in text.split(",") if part.strip()]
     if not names:
         raise InputError(f"No method is named: give some of {', '.join(METHODS)}.")
     for name in names:

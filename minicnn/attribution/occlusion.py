@@ -26,7 +26,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.attribution.baseline import baseline_of
 from minicnn.attribution.incremental import Change, Incremental
-from minicnn.attribution.method import Attribution, Target, units
+from minicnn.attribution.method import Attribution, Target
 from minicnn.attribution.narrowing import narrowed
 from minicnn.attribution.watching import Watch
 from minicnn.checkpoint import Checkpoint
@@ -103,8 +103,9 @@ class Occlusion(Attribution):
     ----------
     network, at
         See `Attribution`.
-    patch, stride : int or (int, int)
-        Side of the patch, or height and width; step of its positions.
+    patch, stride : int or (int, int), optional
+        Side of the patch, or height and width; step of its positions. By default a seventh of the
+        photo, and a quarter of the patch.
     fill : str, float or sequence of float
         What covers; see `Fill`.
     track : Track
@@ -118,18 +119,23 @@ class Occlusion(Attribution):
         self,
         network: Network,
         at: str | None = None,
-        patch: int | tuple[int, int] = 32,
-        stride: int | tuple[int, int] = 8,
+        patch: int | tuple[int, int] | None = None,
+        stride: int | tuple[int, int] | None = None,
         fill: Fill = "mean",
         track: Track = silent,
     ) -> None:
         super().__init__(network, at)
-        self.patch, self.stride, self.fill, self.track = _pair(patch), _pair(stride), fill, track
+        self.patch, self.stride, self.fill, self.track = patch, stride, fill, track
+
+    def prepare(self, x: np.ndarray) -> None:
+        super().prepare(x)
+        _settings(self.network, x, self.patch, self.stride)
+        _cover(self.network, x[:1], self.fill)
 
     def attribute(self, x: np.ndarray, target: Target = None) -> np.ndarray:
-        scores = self.network.values({next(iter(self.network.inputs)): x}, [self.at])[self.at]
+        self.check(x)
         values = np.empty_like(x)
-        for n, index in enumerate(units(self.network, self.at, scores, target)):
+        for n, index in enumerate(self.targets(x, target)):
             narrow = narrowed(self.network, self.at, index[0])  # the other classes do not count
             found = occlude(
                 narrow or self.network, x[n : n + 1], self.patch, self.stride, self.fill,
@@ -156,8 +162,8 @@ def positions(length: int, patch: int, stride: int) -> np.ndarray:
 def occlude(
     network: Network,
     x: np.ndarray,
-    patch: int | tuple[int, int] = 32,
-    stride: int | tuple[int, int] = 8,
+    patch: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
     fill: Fill = "mean",
     watched: Sequence[Watch] = (),
     at: str | None = None,
@@ -172,8 +178,9 @@ def occlude(
         What looks at it.
     x : numpy.ndarray, shape (1, C, H, W)
         The photo, preprocessed.
-    patch, stride : int or (int, int)
-        Side of the patch, or height and width; step of its positions.
+    patch, stride : int or (int, int), optional
+        Side of the patch, or height and width; step of its positions. By default a seventh of the
+        photo, and a quarter of the patch.
     fill : str, float or sequence of float
         What covers; see `Fill`.
     watched : sequence of Watch
@@ -194,8 +201,9 @@ def occlude(
     InputError
         If the patch is larger than the photo, or the fill makes no sense.
     """
-    (height, width), (down, across) = _pair(patch), _pair(stride)
-    _check(network, x, (height, width), (down, across))
+    if x.ndim != 4 or len(x) != 1:
+        raise InputError(f"Occlusion takes one photo (1, C, H, W); got an array of {x.shape}.")
+    (height, width), (down, across) = _settings(network, x, patch, stride)
     at = network.logits if at is None else network.value_name(at)
     names = list(dict.fromkeys([at, *(one.at for one in watched)]))
     tops = positions(x.shape[2], height, down)
@@ -251,22 +259,27 @@ def _state(done: int, scores: np.ndarray, notes: np.ndarray) -> dict[str, np.nda
     return {"done": np.array(done), "scores": scores[:done], "notes": notes[:, :done]}
 
 
-def _check(
-    network: Network, x: np.ndarray, patch: tuple[int, int], stride: tuple[int, int]
-) -> None:
-    if x.ndim != 4 or len(x) != 1:
-        raise InputError(f"Occlusion takes one photo (1, C, H, W); got an array of {x.shape}.")
+def _settings(
+    network: Network,
+    x: np.ndarray,
+    patch: int | tuple[int, int] | None,
+    stride: int | tuple[int, int] | None,
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Patch and stride, checked, with their defaults."""
     if network.preprocess is not None and network.preprocess.layout != "NCHW":
         raise InputError(
             f"{network.name} takes photos with channels last; occlusion needs channels first."
         )
-    if min(patch) < 1 or min(stride) < 1:
-        raise InputError(f"Patch {patch} and stride {stride} must be 1 pixel or more.")
-    if patch[0] > x.shape[2] or patch[1] > x.shape[3]:
+    size = _pair(max(1, round(min(x.shape[2:]) / 7)) if patch is None else patch)
+    step = _pair(max(1, min(size) // 4) if stride is None else stride)
+    if min(size) < 1 or min(step) < 1:
+        raise InputError(f"Patch {size} and stride {step} must be 1 pixel or more.")
+    if size[0] > x.shape[2] or size[1] > x.shape[3]:
         raise InputError(
-            f"A patch of {patch[0]}x{patch[1]} pixels is larger than the photo, which the network "
+            f"A patch of {size[0]}x{size[1]} pixels is larger than the photo, which the network "
             f"sees as {x.shape[2]}x{x.shape[3]}. Choose a smaller patch."
         )
+    return size, step
 
 
 def _cover(network: Network, x: np.ndarray, fill: Fill) -> np.ndarray:

@@ -144,3 +144,4 @@ class LRP(Relevance):
                 f"{', '.join(settings)}."
             )
         super().__init__(folded, composite.rule(folded), at, start)
+        self.given = network

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import functional, kernels
-from minicnn.attribution.method import Attribution, Index, Target, units
+from minicnn.attribution.method import Attribution, Index, Target
 from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.progress import Track, silent
@@ -63,13 +63,18 @@ class RISE(Attribution):
                 f"RISE needs 1 mask and 1 cell or more, and keep between 0 and 1; got {count}, "
                 f"{cells}, {keep}."
             )
+        if network.preprocess is not None and network.preprocess.layout != "NCHW":
+            raise InputError(
+                f"{network.name} takes photos with channels last; RISE needs channels first."
+            )
+        if seed < 0:
+            raise InputError(f"A seed is 0 or more; got {seed}.")
         self.count, self.cells, self.keep, self.seed, self.track = count, cells, keep, seed, track
 
     def attribute(self, x: np.ndarray, target: Target = None) -> np.ndarray:
+        self.check(x)
         source = next(iter(self.network.inputs))
-        self.network.check_input(source, self.network.inputs[source], x)
-        scores = self.network.values({source: x}, [self.at])[self.at]
-        found = units(self.network, self.at, scores, target)
+        found = self.targets(x, target)
         return np.concatenate(
             [self._one(source, x[n : n + 1], index) for n, index in enumerate(found)]
         )
@@ -93,7 +98,8 @@ class RISE(Attribution):
         parts = [x[i : i + 1] for i in range(len(x))] if single else [x]
         found = [self.network.values({source: part}, [self.at])[self.at] for part in parts]
         scores = np.concatenate(found)
-        return kernels.softmax(scores, 1) if self.at == self.network.logits else scores
+        classes = self.network.classifies and self.at == self.network.logits
+        return kernels.softmax(scores, 1) if classes else scores
 
 
 def masks(

@@ -20,7 +20,7 @@ import numpy as np
 
 from minicnn.attribution.forgetting import named_layers, randomised, weight_layers
 from minicnn.attribution.method import Attribution, Index, Target
-from minicnn.attribution.similarity import METRICS, similarities
+from minicnn.attribution.similarity import METRICS, SMALLEST, similarities
 from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.progress import Track, silent
@@ -125,6 +125,13 @@ def randomisation(
     order = weight_layers(network, method.at)
     shown = _shown(network, order, layers)
     method.check(x)
+    if min(network.channels_first(x).shape[2:]) < SMALLEST:
+        raise InputError(
+            f"Maps are compared in windows of {SMALLEST}x{SMALLEST} pixels; the network sees "
+            f"photos of {'x'.join(map(str, network.channels_first(x).shape[2:]))}."
+        )
+    if seed < 0:
+        raise InputError(f"A seed is 0 or more; got {seed}.")
     targets = method.targets(x, target)
     original = _maps(method, x, targets)
     maps, measured = [], []
@@ -154,7 +161,9 @@ def _shown(network: Network, order: list[str], layers: int | Sequence[str] | Non
         raise InputError(f"{network.name} has no weights that could be randomised.")
     if layers is None:
         return order
-    if isinstance(layers, int):
+    if isinstance(layers, str):
+        layers = [layers]
+    if isinstance(layers, (int, np.integer)):
         if layers < 1:
             raise InputError(f"layers={layers}: give 1 or more, or names.")
         places = np.linspace(len(order) - 1, 0, min(layers, len(order)))  # the lowest always

@@ -75,7 +75,7 @@ def similarities(
     if a.ndim != 3 or min(a.shape[1:]) < SMALLEST:
         raise ShapeError(
             f"SSIM compares maps (C, H, W) in windows of {SMALLEST}x{SMALLEST} pixels; got "
-            f"{a.shape}. Compare small maps with spearman(a, b)."
+            f"{a.shape}. Take larger photos."
         )
     if not a.any() or not b.any():
         return dict.fromkeys(METRICS, np.nan)

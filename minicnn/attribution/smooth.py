@@ -23,6 +23,8 @@ from minicnn.network import Network
 
 __all__ = ["SmoothGrad"]
 
+STREAM = 0x5300  # of random numbers, apart from those that users draw with the same seed
+
 
 class SmoothGrad(Attribution):
     """The mean attribution of noisy copies.
@@ -67,13 +69,15 @@ class SmoothGrad(Attribution):
     ) -> None:
         super().__init__(network, at or (inner.at if inner else None))
         self.inner = inner or Saliency(network, at=at)
-        if samples < 1:
-            raise InputError(f"samples={samples}: one noisy copy or more is needed.")
+        if not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise InputError(
+                f"samples={samples}: one noisy copy or more is needed, a whole number."
+            )
         if not 0 <= noise < np.inf:
             raise InputError(f"noise={noise}: give a share of the photo's range, such as 0.15.")
-        if seed < 0:
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
             raise InputError(f"A seed is 0 or more; got {seed}.")
-        if self.inner.network is not network or self.inner.at != self.at:
+        if self.inner.given is not network or self.inner.at != self.at:
             raise InputError(
                 f"{self.inner!r} explains something else than {self.at} of {network.name}; make "
                 f"both for one network and one value."
@@ -110,5 +114,5 @@ class SmoothGrad(Attribution):
 
     def _noise(self, sample: int, like: np.ndarray) -> np.ndarray:
         """Standard normal noise of a sample."""
-        generator = np.random.default_rng([self.seed, sample])
+        generator = np.random.default_rng([self.seed, sample, STREAM])
         return generator.standard_normal(like.shape, np.float32).astype(like.dtype, copy=False)

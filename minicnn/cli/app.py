@@ -38,6 +38,7 @@ __all__ = [
     "Save",
     "Seed",
     "Threads",
+    "Unseeded",
     "app",
     "check_device",
     "check_outputs",
@@ -94,6 +95,9 @@ Save = Annotated[
     Path | None, typer.Option("--save", help="Also write the arrays to this .npz file.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of whatever is random.")]
+Unseeded = Annotated[
+    int, typer.Option("--seed", min=0, help="Taken as everywhere; nothing is random here.")
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu.")]
 Folder = Annotated[
     str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")

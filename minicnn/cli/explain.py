@@ -10,9 +10,11 @@ import typer
 
 from minicnn import figures
 from minicnn.attribution import Explained, explain
+from minicnn.attribution.conservation import conservation
 from minicnn.attribution.method import Attribution, Index
 from minicnn.attribution.methods import METHODS, accepted, method, names_of
 from minicnn.attribution.reduction import check_reduction
+from minicnn.attribution.relevance import Relevance
 from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
     Device,
@@ -39,6 +41,8 @@ from minicnn.drawing import table
 from minicnn.errors import InputError
 from minicnn.network import Network
 
+TOLERANCE = 0.01  # of the completeness gap
+RELEVANCE = ("lrp-", "excitation")
 DEFAULT = "saliency,gradxinput,ig,smoothgrad,guided,gradcam"
 
 
@@ -76,7 +80,13 @@ def command(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Double ig's steps until its completeness gap is below this share."),
+        typer.Option(
+            help="Double ig's steps until its completeness gap is below this share. Default: 0.01; "
+            "0 leaves the steps as they are."
+        ),
+    ] = None,
+    most_steps: Annotated[
+        int | None, typer.Option(help="But take no more of them than this. Default: 1600.")
     ] = None,
     samples: Annotated[
         int | None, typer.Option(help="Noisy copies of smoothgrad. Default: 50.")
@@ -86,15 +96,34 @@ def command(
         typer.Option(help="Noise of smoothgrad as a share of the photo's range. Default: 0.15."),
     ] = None,
     patch: Annotated[
-        int | None, typer.Option(min=1, help="Side of occlusion's patch, pixels. Default: 32.")
+        int | None,
+        typer.Option(min=1, help="Side of occlusion's patch. Default: a seventh of the photo."),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="Step of occlusion's patch, pixels. Default: 8.")
+        int | None, typer.Option(min=1, help="Step of occlusion's patch. Default: a quarter of it.")
     ] = None,
     fill: Annotated[
         str | None,
         typer.Option(help="What occlusion covers with: mean, grey, black, white, blur, a number."),
     ] = None,
+    masks: Annotated[
+        int | None, typer.Option(min=1, help="Random masks of rise. Default: 4000.")
+    ] = None,
+    eps: Annotated[
+        float | None, typer.Option(help="What stabilises LRP's divisions. Default: 1e-6.")
+    ] = None,
+    gamma: Annotated[
+        float | None, typer.Option(help="How much lrp-gamma strengthens. Default: 0.25.")
+    ] = None,
+    percentile: Annotated[
+        float | None, typer.Option(help="Of rectgrad: what passes is above it. Default: 98.")
+    ] = None,
+    conserved: Annotated[
+        bool,
+        typer.Option(
+            "--conservation", help="Also print, layer by layer, what LRP keeps on its way down."
+        ),
+    ] = False,
     reduction: Annotated[
         str | None,
         typer.Option(help="How channels become one number, for all: sum, max_abs, norm, ..."),
@@ -121,14 +150,21 @@ def command(
         "steps": steps,
         "baseline": None if baseline is None else _number_or_name(baseline),
         "tolerance": tolerance,
+        "most_steps": most_steps,
         "samples": samples,
         "noise": noise,
         "patch": patch,
         "stride": stride,
-        "fill": None if fill is None else _number_or_name(fill),
+        "fill": None if fill is None else _numbers_or_name(fill),
+        "count": masks,
+        "eps": eps,
+        "gamma": gamma,
+        "percentile": percentile,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check_options(given, names)
+    if conserved and not any(name.startswith(RELEVANCE) for name in names):
+        raise InputError("--conservation belongs to lrp-... and excitation: name one in --methods.")
     network = open_model(model, preprocess)
     out = out or named_after(network.name, Path(photos[0]).stem, "explain")
     check_outputs(out, save)
@@ -138,14 +174,22 @@ def command(
     seen: list[np.ndarray] = []
     inputs: list[np.ndarray] = []
     opened = [open_photo(photo, network) for photo in photos]
+    targets = [_target(one) for one in target or ["predicted"]]
+    for x, _ in opened:
+        for one in made.values():
+            one.prepare(x)
+        for wanted in targets:  # refused now, not when others are done
+            next(iter(made.values())).targets(x, wanted)
     for photo, (x, shown) in zip(photos, opened, strict=True):
         if len(photos) > 1:
             print(photo)
         if network.classifies:
             show_top(network.record(x, rules=[]))
-        for one in target or ["predicted"]:
-            explained = explain(network, x, made, _target(one), reduction)
+        for wanted in targets:
+            explained = explain(network, x, made, wanted, reduction)
             print(_as_table(explained))
+            if conserved:
+                _print_conservation(made, x, explained.index)
             if explained.score == 0:
                 print("This unit is silent: rules that use masks may show nothing.")
             found.append(explained)
@@ -159,9 +203,25 @@ def command(
         print(f"arrays: {shown_path(save)}")
 
 
+def _print_conservation(made: dict[str, Attribution], x: np.ndarray, index: Index) -> None:
+    """What relevance each block passes on, for the methods that deal in relevance."""
+    for name, one in made.items():
+        if isinstance(one, Relevance):
+            print(f"\n{name}: sums of relevance on the way down")
+            print(conservation(one, x, index))
+
+
 def _number_or_name(text: str) -> float | str:
     try:
         return float(text)
+    except ValueError:
+        return text
+
+
+def _numbers_or_name(text: str) -> list[float] | str:
+    """A fill: one number, one a channel, or a name."""
+    try:
+        return [float(part) for part in text.split(",")]
     except ValueError:
         return text
 
@@ -179,8 +239,9 @@ def _check_options(given: dict[str, Any], names: list[str]) -> None:
     for option in given:
         if not any(option in accepted(name) for name in names):
             owners = [name for name in METHODS if option in accepted(name)]
+            typed = "masks" if option == "count" else option.replace("_", "-")
             raise InputError(
-                f"--{option} belongs to {', '.join(owners)}: name it in --methods, or leave the "
+                f"--{typed} belongs to {', '.join(owners)}: name it in --methods, or leave the "
                 f"option out."
             )
 
@@ -192,6 +253,8 @@ def _made(
     made = {}
     for name in names:
         own = {option: value for option, value in given.items() if option in accepted(name)}
+        if "tolerance" in accepted(name):
+            own["tolerance"] = own.get("tolerance", TOLERANCE) or None
         made[name] = method(name, network, at, seed, **own)
         made[name].track = bar
     return made

@@ -15,6 +15,7 @@ from minicnn.cli.app import (
     Out,
     PreprocessName,
     Save,
+    Unseeded,
     check_device,
     check_outputs,
     named_after,
@@ -54,6 +55,7 @@ def command(
     out: Out = None,
     save: Save = None,
     preprocess: PreprocessName = None,
+    seed: Unseeded = 0,
     device: Device = "cpu",
 ) -> None:
     """Draw the filters of a layer: in colour where it reads the image, else in grey."""

@@ -22,6 +22,7 @@ from minicnn.cli.app import (
     PreprocessName,
     Save,
     Threads,
+    Unseeded,
     app,
     check_device,
     check_outputs,
@@ -67,6 +68,7 @@ def command(
     ] = "mean",
     out: Out = None,
     save: Save = None,
+    seed: Unseeded = 0,
     device: Device = "cpu",
     preprocess: PreprocessName = None,
     kernel: Kernels = None,
@@ -90,9 +92,8 @@ def command(
     if network.classifies:
         scores = network.values({next(iter(network.inputs)): x}, [network.logits])[network.logits]
         index = units(network, network.logits, scores, target)[0][0]
-    side = patch or max(1, round(min(x.shape[2:]) / 7))
     found = occlude(
-        network, x, side, stride or max(1, side // 4), _fill(fill), chosen, track=bar,
+        network, x, patch, stride, _fill(fill), chosen, track=bar,
         at=None if network.classifies else chosen[0].at,
         checkpoint=out.with_name(out.name + ".part.npz"),
     )  # fmt: skip

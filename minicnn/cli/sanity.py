@@ -36,6 +36,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.progress import bar
 from minicnn.drawing import table
+from minicnn.errors import InputError
 from minicnn.network import Network
 
 T = TypeVar("T")
@@ -86,6 +87,8 @@ def command(
     out = out or named_after(network.name, Path(photo).stem, "sanity")
     check_outputs(out, save)
     check_outputs(pictures, None)
+    if pictures is not None and pictures.resolve() == out.resolve():
+        raise InputError(f"--out and --pictures are both {out}; give them different names.")
     warn_if_assumed(network)
     x, seen = open_photo(photo, network)
     found = {
@@ -165,4 +168,4 @@ def _as_table(found: dict[str, Randomisation]) -> str:
 
 
 def _number(value: float) -> str:
-    return "all zero" if value != value else f"{value:.2f}"  # nan: there is no map to compare
+    return "none" if value != value else f"{value:.2f}"  # nan: a constant map has no correlation

@@ -35,13 +35,19 @@ def conservation_figure(found: Sequence[Conservation], title: str) -> Figure:
     Raises
     ------
     InputError
-        If there is nothing to draw, or the layers differ.
+        If there is nothing to draw, the layers differ, or no relevance enters.
     """
     names = [[layer.name for layer in one.layers] for one in found]
     if not found or any(own != names[0] for own in names):
         raise InputError(
             "Conservation is drawn for one or more rules on the way down one network; got "
             + (f"{len(found)} that go through different layers." if found else "none.")
+        )
+    silent = [one.rule for one in found if one.start == 0]
+    if silent:
+        raise InputError(
+            f"{', '.join(silent)}: the target's score is 0, so no relevance enters that could be "
+            f"followed. Choose another target."
         )
     places = [
         i

@@ -94,12 +94,14 @@ def _show_explanation(
     figure: Figure, axis: Axes, one: Explanation, under: np.ndarray | None
 ) -> None:
     """A method's map, its scale, and how the number at a pixel came about."""
-    shown = _draw(axis, one.map, under)
+    shown = _draw(axis, one, under)
     colour_bar(figure, shown, axis, "")
     axis.set_title(one.title, fontsize=11)
     words = [IN_WORDS.get(one.reduction, one.reduction)] if _has_channels(one) else []
     if one.reduction == "sum":
         words.append(f"total {one.sum:.3g}")
+    if not one.map.any():
+        words = ["zero everywhere"]
     if one.gap is not None:
         words.append(f"completeness gap {one.gap:.2%}")
     axis.set_xlabel(",\n".join([", ".join(words[:2]), *words[2:]]), fontsize=9)
@@ -113,9 +115,10 @@ def _has_channels(one: Explanation) -> bool:
     return bool(np.ptp(one.values, axis=axis).any())
 
 
-def _draw(axis: Axes, values: np.ndarray, under: np.ndarray | None) -> AxesImage:
+def _draw(axis: Axes, one: Explanation, under: np.ndarray | None) -> AxesImage:
+    values = one.map
     top = limit_of(values, CAP)
-    signed = bool((values < 0).any())
+    signed = one.reduction == "sum" or bool((values < 0).any())  # one method, one kind of colours
     alpha: np.ndarray | None = None
     if under is not None:
         axis.imshow(under.mean(axis=2), cmap="gray", vmin=0, vmax=1, interpolation="nearest")

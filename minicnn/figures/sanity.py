@@ -43,7 +43,7 @@ def randomisation_curves(found: Sequence[Randomisation], title: str) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Gaps are steps at which a method's map is all zero.
+        Gaps are steps at which a method's map is constant, so that nothing correlates with it.
     """
     layers = _common_layers(found)
     figure = Figure(figsize=(11.0, 8.0), layout="constrained")
@@ -87,7 +87,7 @@ def randomisation_curves(found: Sequence[Randomisation], title: str) -> Figure:
         labels,
         loc="outside lower center",
         ncols=min(4, len(labels)),
-        title="gaps: the map is zero everywhere" if gaps else None,
+        title="gaps: a map is constant and has no correlation" if gaps else None,
     )
     return figure
 
@@ -182,7 +182,14 @@ def _unsigned(axis: Axes, values: np.ndarray) -> AxesImage:
 def _caption(one: Randomisation, step: int, image: int) -> str:
     """The two rank correlations with the trained network's map."""
     rank, absolute = (one.similarities[key][step, image] for key in ("rank", "rank_abs"))
-    return "all zero" if np.isnan(rank) else f"rank {rank:.2f}\nabsolute {absolute:.2f}"
+    if not one.maps[step, image].any():
+        return "all zero"
+    return f"rank {_said(rank)}\nabsolute {_said(absolute)}"
+
+
+def _said(value: float) -> str:
+    """A correlation; there is none with a constant map."""
+    return "none" if np.isnan(value) else f"{value:.2f}"
 
 
 def _common_layers(found: Sequence[Randomisation]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -41,5 +42,8 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
         If it cannot be written there.
     """
     check_format(path)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+    suffix = Path(path).suffix.lower()
+    dated = {".pdf": "CreationDate", ".svg": "Date"}.get(suffix)  # would differ from run to run
+    metadata = {dated: None} if dated else None
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "minicnn"}):
+        figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08, metadata=metadata)
