@@ -23,6 +23,7 @@ from minicnn.attribution.baseline import baseline_of
 from minicnn.attribution.integrated import CompletenessWarning, quadrature
 from minicnn.attribution.methods import accepted, method, names_of
 from minicnn.attribution.reduction import reduce
+from minicnn.attribution.smooth import STREAM
 from minicnn.blocks import Conv, Flatten, Linear, ReLU, Transpose
 from minicnn.errors import InputError, ShapeError, UnitError, UnknownNameError
 from minicnn.functional import window
@@ -151,7 +152,10 @@ def test_the_papers_riemann_sum_takes_the_right_ends():
 
 def test_smoothgrad_is_the_mean_of_noisy_gradients(classifier):
     net, x = classifier
-    z = [np.random.default_rng([5, j]).standard_normal(x[0].shape, np.float32) for j in range(4)]
+    z = [
+        np.random.default_rng([5, j, STREAM]).standard_normal(x[0].shape, np.float32)
+        for j in range(4)
+    ]
     target = int(net(x[:1]).argmax())
     spread = np.float32(0.1 * float(x[0].max() - x[0].min()))
     noisy = [A.Saliency(net).attribute((x[0] + spread * one)[None], target)[0] for one in z]
@@ -447,7 +451,7 @@ def test_baselines_are_colours_of_the_photo(mnist):
         ({"steps": 0}, "steps=0"),
         ({"steps": 1, "rule": "trapezoid"}, "needs 2 or more"),
         ({"tolerance": 0}, "tolerance=0"),
-        ({"most_steps": 10}, "less than steps=50"),
+        ({"steps": 2.5}, "a whole number"),
     ],
 )
 def test_settings_of_integrated_gradients(mnist, settings, words):

@@ -105,7 +105,8 @@ def accepted(name: str) -> set[str]:
 
 def names_of(text: str) -> list[str]:
     """Methods from a list such as "saliency, ig, TTF", each of which there is."""
-    names = [part.strip().lower() for part in text.split(",") if part.strip()]
+    parts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    names = [part if set(part) - set("tf") else part.upper() for part in parts]
     if not names:
         raise InputError(f"No method is named: give some of {', '.join(METHODS)}.")
     for name in names:
