@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+collect_ignore = ["torch_twin.py", "zennit_twin.py"]  # helpers that need torch, and no tests
+
 settings.register_profile("minicnn", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("minicnn")
 
