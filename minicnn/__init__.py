@@ -8,7 +8,7 @@ SaliNet, DeConvNet and DeSaliNet as swappable backward rules on top.
     picture = tape.backward(minicnn.seeds.logit(tape), rule="desalinet")
 """
 
-from minicnn import blocks, data, errors, functional, kernels, rules, seeds
+from minicnn import blocks, data, errors, functional, kernels, nn, rules, seeds
 from minicnn._version import __version__
 from minicnn.errors import MiniCNNError
 from minicnn.jacobian import jacobian
@@ -39,6 +39,7 @@ __all__ = [
     "jacobian",
     "kernels",
     "load",
+    "nn",
     "no_grad",
     "rules",
     "save",

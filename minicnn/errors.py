@@ -19,6 +19,7 @@ __all__ = [
     "OutputError",
     "RuleError",
     "ShapeError",
+    "TrainingError",
     "UnitError",
     "UnknownNameError",
     "UnsupportedOperatorError",
@@ -79,6 +80,10 @@ class RuleError(MiniCNNError):
 
 class NotDifferentiableError(MiniCNNError):
     """A gradient was asked for where there is none."""
+
+
+class TrainingError(MiniCNNError):
+    """A training cannot go on: its numbers are no longer finite, or its state is another's."""
 
 
 def printable(text: str, lines: bool = False) -> str:

@@ -7,7 +7,8 @@ construction. That is how the walk over a tape (`calls.pull_back`) draws the rev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,6 +155,15 @@ class Builder:
             self.nodes[i] = replace(node, name=own, operands=operands)
         self._taken.discard(old)
         return Symbol(self, new, result.shape, self.dtype)
+
+    @contextmanager
+    def within(self, prefix: str) -> Iterator[None]:
+        """Within this context nodes without a name of their own are called prefix/Kind."""
+        before, self._prefix = self._prefix, prefix
+        try:
+            yield
+        finally:
+            self._prefix = before
 
     def _constant(self, array: np.ndarray) -> str:
         name = self._names_of.get(id(array))

@@ -2,8 +2,10 @@
 
     Softmax        y = e^x / sum e^x                  p -> y (p - <p, y>)
     LogSoftmax     y = x - log sum e^x                p -> p - e^y sum p
-    CrossEntropy   y = mean over n of -log softmax(x_n)[label_n]
-                                                      p -> p (softmax(x) - onehot) / N
+    CrossEntropy   y = mean over n of -<t_n, log softmax(x_n)>
+                                                      p -> p (softmax(x) - t) / N
+
+with targets t = (1 - s) onehot(label) + s / classes, smoothed by s (Szegedy et al. 2016);
 
 each along one axis, with the largest x subtracted first so that nothing overflows.
 """
@@ -81,14 +83,21 @@ class LogSoftmax(_AlongAxis):
 
 @dataclass(frozen=True, eq=False)
 class CrossEntropy(Block):
-    """Mean over the batch of -log softmax(x)[label]; x (N, classes), labels (N) integers."""
+    """Mean over the batch of -log softmax(x)[label]; x (N, classes), labels (N) integers.
+
+    With smoothing s the label's share is 1 - s, and s is spread evenly over all classes.
+    """
 
     labels: np.ndarray
+    smoothing: float = 0.0
     nonlinear = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         log_p, _ = LogSoftmax(1).forward(x)
-        return np.asarray(-log_p[np.arange(len(x)), self.labels].mean()), None
+        y = -log_p[np.arange(len(x)), self.labels].mean()
+        if self.smoothing:
+            y = (1 - self.smoothing) * y - self.smoothing * log_p.mean()
+        return np.asarray(y, x.dtype), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         count, classes = kept.shapes[0]
@@ -96,7 +105,9 @@ class CrossEntropy(Block):
         def pull(p: Any) -> Any:
             x = kept[0]
             onehot = (np.arange(classes) == self.labels[:, None]).astype(x.dtype)
-            return p * ((Softmax(1)(x) - onehot) * (1 / count))
+            targets = onehot * x.dtype.type(1 - self.smoothing)
+            targets += x.dtype.type(self.smoothing / classes)
+            return p * ((Softmax(1)(x) - targets) * (1 / count))
 
         return pull
 

@@ -249,4 +249,5 @@ from minicnn.cli import (  # noqa: E402, F401  (commands enter themselves)
     sanity,
     show,
     trace,
+    train,
 )

@@ -1,12 +1,19 @@
-"""Images and the facts that come with the package: photos, class names, the bundled network."""
+"""Images: photos, streams, data sets and batches, and what comes with the package."""
 
+from minicnn.data.augment import Augment
+from minicnn.data.batches import Batches
 from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path, bundled_photos
+from minicnn.data.datasets import Dataset
 from minicnn.data.images import Batch, Images, unprocessed
 from minicnn.data.labels import imagenet_names
 from minicnn.data.photo import open_photo, photo, picture
+from minicnn.data.reading import read
 
 __all__ = [
+    "Augment",
     "Batch",
+    "Batches",
+    "Dataset",
     "Images",
     "bundled_digits",
     "bundled_model",
@@ -16,5 +23,6 @@ __all__ = [
     "open_photo",
     "photo",
     "picture",
+    "read",
     "unprocessed",
 ]

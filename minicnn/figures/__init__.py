@@ -15,6 +15,7 @@ from minicnn.figures.embedding_images import (
 from minicnn.figures.explain import explain_figure
 from minicnn.figures.fields import effective_field_figure, fields_figure
 from minicnn.figures.filters import filters_figure
+from minicnn.figures.learning import learning_figure
 from minicnn.figures.neighbours import Near, neighbours_figure
 from minicnn.figures.occlusion import occlusion_figure
 from minicnn.figures.panels import comparison_figure, family_figure, selectivity_figure
@@ -44,6 +45,7 @@ __all__ = [
     "fields_figure",
     "filters_figure",
     "layer_figure",
+    "learning_figure",
     "neighbours_figure",
     "occlusion_figure",
     "randomisation_curves",

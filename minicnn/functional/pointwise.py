@@ -165,9 +165,14 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
     return B.LogSoftmax(dim)(input)
 
 
-def cross_entropy(input: Any, target: Any) -> Any:
-    """Mean of -log softmax(x)[label]; input (N, classes), target (N) integers."""
+def cross_entropy(input: Any, target: Any, *, label_smoothing: float = 0.0) -> Any:
+    """Mean of -log softmax(x)[label]; input (N, classes), target (N) integers.
+
+    `label_smoothing` spreads that share of each label evenly over all classes.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise InputError(f"label_smoothing is a share from 0 to 1; it got {label_smoothing}.")
     labels = np.asarray(target)
     if labels.dtype.kind not in "iu":
         raise InputError(f"Labels are integers, one an image; got dtype {labels.dtype}.")
-    return B.CrossEntropy(labels.astype(np.int64))(input)
+    return B.CrossEntropy(labels.astype(np.int64), label_smoothing)(input)

@@ -22,9 +22,10 @@ def log_softmax(call: Any) -> Any:
 
 @writer(B.CrossEntropy)
 def cross_entropy(call: Any) -> Any:
-    """-1/N at each label, times log softmax, summed."""
-    labels = call.block.labels
+    """-1/N of each target, times log softmax, summed."""
+    labels, smoothing = call.block.labels, call.block.smoothing
     count, classes = call.fixed()
-    weights = np.where(np.arange(classes) == labels[:, None], -1 / count, 0.0)
+    onehot = np.arange(classes) == labels[:, None]
+    weights = -((1 - smoothing) * onehot + smoothing / classes) / count
     scores = call.node("LogSoftmax", call[0], axis=1)
     return call.node("ReduceSum", call.node("Mul", scores, weights), keepdims=0)

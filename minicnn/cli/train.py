@@ -1,0 +1,163 @@
+"""minicnn train: a network from images and labels, with a state that survives being stopped."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minicnn import figures, nn
+from minicnn.cli.app import (
+    Device, Seed, Threads, app, check_device, program, serving, shown_path,
+)  # fmt: skip
+from minicnn.cli.training import Shown
+from minicnn.data import Augment, Dataset, read
+from minicnn.errors import InputError
+from minicnn.files import check_writable
+from minicnn.onnx import load
+
+Number = Annotated[float | None, typer.Option(show_default="the architecture's")]
+Count = Annotated[int | None, typer.Option(min=1, show_default="the architecture's")]
+Text = Annotated[str | None, typer.Option(show_default="the architecture's")]
+
+
+@app.command()
+def train(
+    architecture: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(nn.ARCHITECTURES)}.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A folder with MNIST's files, CIFAR-10's, or one subfolder a class; or digits, "
+            "mnist, fashion-mnist, cifar-10."
+        ),
+    ],
+    epochs: Count = None,
+    batch: Count = None,
+    optimiser: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
+    rate: Number = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="constant, step, cosine or one-cycle.")
+    ] = None,
+    momentum: Number = None,
+    decay: Number = None,
+    smoothing: Annotated[float | None, typer.Option(help="Label smoothing.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of all gradients.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Such as shift=4,flip,rotate=10,scale=0.1; none: off.")
+    ] = None,
+    init: Annotated[str, typer.Option(help=f"One of {', '.join(nn.SCHEMES)}.")] = "he_normal",
+    held: Annotated[
+        float, typer.Option(help="Share of the training images held out. 0: the test set shows.")
+    ] = 0.0,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs without a smaller loss held out."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+    fold: Annotated[
+        bool, typer.Option("--fold", help="Fold batch norms into the convolutions of the file.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The network to write. Default: named by architecture.")
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    device: Device = "cpu",
+) -> None:
+    """Train a network; writes it as ONNX, its learning curves as picture and CSV.
+
+    After every epoch the state is written beside them (NAME.state.npz): --resume goes on from it,
+    to the same result bit for bit.
+    """
+    check_device(device)
+    out = check_writable(out or Path(f"{architecture}.onnx"))
+    if out.suffix != ".onnx":
+        raise InputError(f"--out {out}: a network's file ends in .onnx.")
+    settings = _recipe(
+        architecture, epochs=epochs, batch=batch, optimiser=optimiser, rate=rate,
+        schedule=schedule, momentum=momentum, decay=decay, smoothing=smoothing, clip=clip,
+        augment=augment, patience=patience, seed=seed,
+    )  # fmt: skip
+    state = out.with_suffix(".state.npz")
+    _check_state(state, resume)
+    learned, test = read(data, "train"), read(data, "test")
+    valid, name = test, "test"
+    if patience is not None or held > 0:
+        learned, valid = learned.split(held or 0.1, seed)
+        name = "held out"
+    shape = learned.images.shape[1:]
+    model = nn.build(architecture, shape, len(learned.classes), seed, init)
+    print(f"{architecture}: {model.size:,} parameters; {len(learned):,} images of {learned.name}, "
+          f"{len(valid):,} {name}; {settings.epochs} epochs")  # fmt: skip
+    with serving(None, threads), Shown(name) as shown:
+        try:
+            history = nn.fit(model, learned, valid, settings, checkpoint=state,
+                             report=shown.step, on_epoch=shown.epoch)  # fmt: skip
+        except KeyboardInterrupt:
+            shown.stop()
+            print(f"Interrupted. To go on: {_again()}", file=sys.stderr)
+            raise typer.Exit(130) from None
+        result = nn.evaluate(model, test)
+        command = shlex.join(["minicnn", *sys.argv[1:]])
+        _write(model, out, learned, result, command, fold)
+        history.to_csv(out.with_suffix(".csv"))
+        title = f"{architecture} on {learned.name}"
+        figure = figures.learning_figure(history, title, name)
+        figures.save(figure, out.with_suffix(".png"))
+    again = nn.evaluate(load(out), test)
+    print(f"test accuracy {again.score:.2%}, loss {again.loss:.4f} on {again.count:,} images")
+    for what, path in (("network", out), ("curves", out.with_suffix(".png")),
+                       ("numbers", out.with_suffix(".csv")), ("state", state)):  # fmt: skip
+        print(f"{what}: {shown_path(path)}")
+
+
+def _recipe(architecture: str, augment: str | None, **given: Any) -> nn.Recipe:
+    """The architecture's recipe with what the user said otherwise."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    if augment is not None:
+        changes["augment"] = None if augment == "none" else Augment.parse(augment)
+    return replace(nn.recipe(architecture), **changes)
+
+
+def _check_state(state: Path, resume: bool) -> None:
+    """A run neither overwrites another's state nor starts anew where it was to go on."""
+    if resume and not state.exists():
+        raise InputError(f"--resume: there is no state {state} to go on from; leave it out.")
+    if not resume and state.exists():
+        raise InputError(
+            f"{state} holds the state of an earlier run. Go on with --resume, remove it, or name "
+            f"another --out."
+        )
+
+
+def _again() -> str:
+    """The command that goes on."""
+    arguments = [a for a in sys.argv[1:] if a != "--resume"]
+    return shlex.join([program(), *arguments, "--resume"])
+
+
+def _write(
+    model: nn.Module, out: Path, learned: Dataset, result: nn.Result, command: str, fold: bool
+) -> None:
+    """The network with what it knows of itself."""
+    network = model.network(
+        learned.images.shape[1:],
+        name=out.stem,
+        labels=learned.classes,
+        preprocess=learned.preprocess,
+        metadata={
+            "minicnn.preprocess": learned.preprocess.to_json(),
+            "minicnn.labels": json.dumps(list(learned.classes)),
+            "minicnn.accuracy": f"{result.score:.4f} on {result.count:,} test images",
+            "minicnn.training": command,
+        },
+        softmax=True,
+    )
+    (network.fold_bn() if fold else network).save(out)

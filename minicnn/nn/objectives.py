@@ -1,0 +1,71 @@
+"""Objectives: what a training makes small, and the score that people read beside it.
+
+    Classification   mean cross-entropy, labels smoothed by s:  (1 - s) onehot + s / K;  accuracy
+    Regression       mean squared error;  the score is its square root
+
+Source of label smoothing: Szegedy et al. 2016, section 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from minicnn import functional as F
+from minicnn.tensor import Tensor
+
+__all__ = ["Classification", "Objective", "Regression"]
+
+
+class Objective(Protocol):
+    """A loss of outputs and targets, and a score a sample."""
+
+    score: str  # what the score is called
+
+    def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        """Mean over the batch: what is made small."""
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The loss of each sample, float64, without what is done for training's sake alone."""
+
+    def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """One number a sample, whose mean is the score."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy with smoothed labels; the score is accuracy."""
+
+    smoothing: float = 0.0
+    score: str = "accuracy"
+
+    def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing)
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
+        right = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0]
+        return np.log(np.exp(shifted).sum(axis=1)) - right
+
+    def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return (outputs.argmax(axis=1) == targets).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Mean squared error; the score is each sample's root mean squared error."""
+
+    score: str = "root mean squared error"
+
+    def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        difference = outputs - targets
+        return (difference * difference).mean()
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        squares = (outputs.astype(np.float64) - targets) ** 2
+        return squares.reshape(len(squares), -1).mean(axis=1)
+
+    def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return np.sqrt(self.losses(outputs, targets))

@@ -1,0 +1,337 @@
+"""Training: the loop over epochs and batches, with a state that survives being stopped.
+
+A step:  scores = model(x);  loss = objective(scores, y);  gradients by `backward`;  the optimiser
+moves the parameters at the rate that the schedule gives. After every epoch the held-out samples are
+measured and the state is written, whole or not at all.
+
+What is random (order, augmentation, dropout) is drawn from (seed, epoch), so a training that goes
+on from its state is, bit for bit, the one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import numpy as np
+
+from minicnn.checkpoint import Checkpoint
+from minicnn.data import Augment, Batches, Dataset
+from minicnn.errors import InputError, UnknownNameError, nearest
+from minicnn.nn.diagnosis import diagnose
+from minicnn.nn.evaluation import evaluate
+from minicnn.nn.history import Epoch, History
+from minicnn.nn.module import Module
+from minicnn.nn.objectives import Classification, Objective
+from minicnn.nn.optimisers import SGD, Adam, AdamW, Optimiser, clip_gradients
+from minicnn.nn.schedules import Schedule, schedule
+from minicnn.tensor import Tensor
+
+__all__ = ["Progress", "Recipe", "Source", "fit"]
+
+
+class Source(Protocol):
+    """Gives the batches of an epoch: pairs of a float32 array and its targets."""
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of epoch 0, 1, ...: the same whenever it is asked for."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Parameters
+    ----------
+    epochs, batch : int
+    optimiser : {"sgd", "adam", "adamw"}
+    rate : float
+        The highest learning rate.
+    momentum : float
+        Of SGD, in Nesterov's form where `nesterov`.
+    decay : float
+        Weight decay, of weights only: biases, gains and shifts are left out.
+    schedule : str or Schedule
+        "constant", "step", "cosine", "one-cycle", or a function of (step, total).
+    smoothing : float
+        Label smoothing.
+    clip : float, optional
+        Largest norm of all gradients together.
+    augment : Augment, optional
+    patience : int, optional
+        Stop after this many epochs without a smaller loss held out, and restore the best weights.
+    seed : int
+        Of order, augmentation and dropout.
+    """
+
+    epochs: int = 10
+    batch: int = 128
+    optimiser: str = "sgd"
+    rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    decay: float = 5e-4
+    schedule: str | Schedule = "one-cycle"
+    smoothing: float = 0.0
+    clip: float | None = None
+    augment: Augment | None = None
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more; got {getattr(self, name)}.")
+
+    def make_optimiser(self, model: Any) -> Optimiser:
+        """The optimiser on a model's parameters.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none of that name.
+        """
+        parameters = model.named_parameters()
+        shared: dict[str, Any] = {"rate": self.rate, "decay": self.decay, "decay_vectors": False}
+        match self.optimiser:
+            case "sgd":
+                nesterov = self.nesterov and self.momentum > 0
+                return SGD(parameters, momentum=self.momentum, nesterov=nesterov, **shared)
+            case "adam":
+                return Adam(parameters, **shared)
+            case "adamw":
+                return AdamW(parameters, **shared)
+        raise UnknownNameError(
+            f"No optimiser {self.optimiser!r}. {nearest(self.optimiser, ('sgd', 'adam', 'adamw'))}"
+        )
+
+    @property
+    def factor(self) -> Schedule:
+        """The schedule itself."""
+        return schedule(self.schedule) if isinstance(self.schedule, str) else self.schedule
+
+
+@dataclass
+class Progress:
+    """Where a training is: handed to `report` after every step.
+
+    Loss and score are means over the epoch so far; `images_per_second` is of this run alone.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    score: float
+    rate: float
+    images_per_second: float
+    history: History
+
+
+@dataclass
+class _Run:
+    """A training under way."""
+
+    model: Module
+    recipe: Recipe
+    objective: Objective
+    optimiser: Optimiser
+    history: History
+    best_state: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds: float = 0.0
+    images: int = 0
+
+    @property
+    def done(self) -> int:
+        """Epochs done."""
+        return len(self.history.epochs)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the loss held out has not fallen for `patience` epochs."""
+        patience = self.recipe.patience
+        return patience is not None and self.done - self.history.best >= patience
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state."""
+        return {
+            **{f"model/{name}": array for name, array in self.model.state_dict().items()},
+            **{f"optimiser/{name}": a for name, a in self.optimiser.state_dict().items()},
+            **{f"best/{name}": array for name, array in self.best_state.items()},
+            **self.history.arrays(),
+            "best": np.array(self.history.best),
+        }
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from a state."""
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            start = f"{name}/"
+            return {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+
+        self.model.load_state_dict(part("model"))
+        self.optimiser.load_state_dict(part("optimiser"))
+        self.best_state = part("best")
+        self.history = History.from_arrays(arrays, self.objective.score)
+        self.history.best = int(arrays["best"])
+
+    def step(self, x: np.ndarray, y: np.ndarray, factor: float) -> tuple[float, float]:
+        """One step of learning; gives loss and score."""
+        outputs = self.model(Tensor(x))
+        loss = self.objective.loss(outputs, y)
+        value = loss.item()
+        if not np.isfinite(value):
+            return value, float("nan")
+        loss.backward()
+        if self.recipe.clip is not None:
+            clip_gradients(self.optimiser.parameters.values(), self.recipe.clip)
+        self.optimiser.step(factor)
+        return value, float(self.objective.scores(outputs.data, y).mean())
+
+
+def fit(
+    model: Module,
+    train: Dataset | Source,
+    valid: Dataset | tuple[np.ndarray, np.ndarray] | None = None,
+    recipe: Recipe | None = None,
+    *,
+    objective: Objective | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    report: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[Module, Epoch], None] | None = None,
+) -> History:
+    """Train a model in place.
+
+    Parameters
+    ----------
+    model : Module
+    train : Dataset or Source
+        What is learned from; a source gives batches of its own making.
+    valid : Dataset or (x, targets), optional
+        What is measured after every epoch.
+    recipe : Recipe, optional
+    objective : Objective, optional
+        By default `Classification` with the recipe's label smoothing.
+    checkpoint : path-like, optional
+        Where the state is written after every epoch; if the file is there, training goes on from
+        it. It stays when the training is done.
+    report : callable, optional
+        Called after every step.
+    on_epoch : callable, optional
+        Called after every epoch with the model, which is then in evaluation.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no longer finite: step, layer and remedies are named.
+    InputError
+        If the checkpoint is damaged or of another model, recipe or data.
+
+    Examples
+    --------
+    >>> from minicnn import data, nn
+    >>> train, test = data.read("digits"), data.read("digits", "test")
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> history = nn.fit(model, train, test, nn.Recipe(epochs=3, batch=32, rate=0.1))
+    >>> history.last.valid_score > 0.9
+    True
+    """
+    recipe = recipe or Recipe()
+    objective = objective or Classification(recipe.smoothing)
+    source: Source = (
+        Batches(train, recipe.batch, recipe.augment, recipe.seed)
+        if isinstance(train, Dataset)
+        else train
+    )
+    if len(source) == 0:
+        raise InputError(f"There are fewer training samples than one batch of {recipe.batch}.")
+    if recipe.patience is not None and valid is None:
+        raise InputError("Early stopping needs samples held out: give `valid`.")
+    run = _Run(model, recipe, objective, recipe.make_optimiser(model), History([], objective.score))
+    state = Checkpoint(checkpoint, _key(model, recipe, objective, train) if checkpoint else {})
+    saved = state.read()
+    if saved:
+        run.load(saved)
+    while run.done < recipe.epochs and not run.stopped_early:
+        _epoch(run, source, valid, report)
+        state.write(run.arrays())
+        if on_epoch is not None:
+            on_epoch(model, run.history.last)
+    model.eval()
+    if recipe.patience is not None and run.best_state:
+        model.load_state_dict(run.best_state)
+        run.history.restored = True
+    return run.history
+
+
+def _epoch(
+    run: _Run, source: Source, valid: Any, report: Callable[[Progress], None] | None
+) -> None:
+    """One epoch: learn from every batch, then measure what was held out."""
+    recipe, number, steps = run.recipe, run.done, len(source)
+    run.model.train().reseed(recipe.seed, number)
+    start, losses, scores, factor = time.perf_counter(), 0.0, 0.0, 1.0
+    for step, (x, y) in enumerate(source.epoch(number)):
+        factor = recipe.factor(number * steps + step, recipe.epochs * steps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, score = run.step(x, y, factor)
+        if not np.isfinite(loss):
+            rate = recipe.rate * factor
+            raise diagnose(run.model, x, loss, number + 1, step + 1, rate)
+        losses, scores, run.images = losses + loss, scores + score, run.images + len(x)
+        if report is not None:
+            seconds = run.seconds + time.perf_counter() - start
+            report(
+                Progress(
+                    number + 1, recipe.epochs, step + 1, steps, losses / (step + 1),
+                    scores / (step + 1), recipe.rate * factor, run.images / seconds, run.history,
+                )
+            )  # fmt: skip
+    seconds = time.perf_counter() - start
+    run.seconds += seconds
+    run.model.eval()
+    held = evaluate(run.model, valid, run.objective) if valid is not None else None
+    valid_loss, valid_score = (held.loss, held.score) if held else (float("nan"), float("nan"))
+    run.history.epochs.append(
+        Epoch(number + 1, losses / steps, scores / steps, valid_loss, valid_score,
+              recipe.rate * factor, seconds)
+    )  # fmt: skip
+    smallest = min((e.valid_loss for e in run.history.epochs[:-1]), default=np.inf)
+    if valid_loss < smallest:
+        run.history.best = number + 1
+        if recipe.patience is not None:
+            run.best_state = {n: a.copy() for n, a in run.model.state_dict().items()}
+
+
+def _key(
+    model: Module, recipe: Recipe, objective: Objective, train: Dataset | Source
+) -> dict[str, Any]:
+    """What a state belongs to: the model's plan, the recipe and the data."""
+    settings = {**asdict(recipe), "schedule": repr(recipe.factor)}
+    shapes = {name: list(array.shape) for name, array in model.state_dict().items()}
+    return {
+        "model": blake2b(repr(shapes).encode(), digest_size=12).hexdigest(),
+        "recipe": settings,
+        "objective": repr(objective),
+        "data": _digest(train) if isinstance(train, Dataset) else repr(train),
+    }
+
+
+def _digest(dataset: Dataset) -> str:
+    digest = blake2b(digest_size=12)
+    for array in (dataset.images, dataset.labels):
+        digest.update(repr((array.dtype, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()
