@@ -70,12 +70,22 @@ class Checkpoint:
             raise InputError(
                 f"{self.path} is not a checkpoint ({error}). Remove it, or name another."
             ) from None
-        if str(arrays.pop(KEY, "")) != self.key:
+        key = str(arrays.pop(KEY, ""))
+        if key != self.key:
             raise InputError(
-                f"{self.path} holds the state of another pass: other images, network or settings. "
-                f"Remove it, or name another."
+                f"{self.path} holds the state of another pass: other images, network or settings"
+                f"{self._differing(key)}. Remove it, or name another."
             )
         return arrays
+
+    def _differing(self, key: str) -> str:
+        """In what another key differs, in brackets."""
+        try:
+            own, other = json.loads(self.key), dict(json.loads(key))
+        except (ValueError, TypeError):
+            return ""
+        names = [n for n in {**own, **other} if own.get(n, ...) != other.get(n, ...)]
+        return f" (in {', '.join(names)})"
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what was found so far."""

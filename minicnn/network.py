@@ -18,7 +18,7 @@ import numpy as np
 
 from minicnn import drawing, kernels
 from minicnn import rules as rulebook
-from minicnn.blocks import Block, Expression, Kept, Packed, Shape
+from minicnn.blocks import BatchNorm, Block, Expression, Kept, Multiply, Packed, Shape
 from minicnn.calls import Call
 from minicnn.errors import (
     InputError,
@@ -483,6 +483,53 @@ class Network(Structure):
         self._thaw()
         for name, array in own.items():
             array[...] = state[name]
+
+    def refill(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write other numbers into arrays of this frozen network; its plans stay.
+
+        For whoever runs one network with very many sets of parameters: filters are packed again
+        right where the plans read them. Networks that share these arrays change with it.
+
+        Parameters
+        ----------
+        arrays : mapping
+            Some of the network's arrays, by name.
+
+        Raises
+        ------
+        UnknownNameError, ShapeError
+            If there is no array of that name, or it has another shape; then nothing is changed.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> import numpy as np
+        >>> net = minicnn.load("mnist").apart()
+        >>> net = net.derived(arrays={n: a.copy() for n, a in net.arrays.items()}).freeze()
+        >>> net.refill({"fc.weight": np.zeros_like(net.arrays["fc.weight"])})
+        >>> net.drop_softmax()(np.ones((1, 1, 28, 28), np.float32)) == net.arrays["fc.bias"]
+        array([[ True,  True,  True,  True,  True,  True,  True,  True,  True,  True]])
+        """
+        for name, array in arrays.items():
+            if name not in self.arrays:
+                raise UnknownNameError(
+                    f"{self.name} has no {name!r}. {nearest(name, self.arrays)}"
+                )
+            if array.shape != self.arrays[name].shape:
+                raise ShapeError(
+                    f"{name} has shape {array.shape}; {self.arrays[name].shape} needed."
+                )
+        own = [self.arrays[name] for name in arrays]
+        for name, array in arrays.items():
+            self.arrays[name].flags.writeable = True
+            self.arrays[name][...] = array
+            self.arrays[name].flags.writeable = False
+        self._reversals.clear()
+        in_steps = (BatchNorm, Multiply)  # whose numbers plans hold in a form of their own
+        if any(isinstance(n.block, in_steps) and arrays.keys() & {*n.operands} for n in self.nodes):
+            Packs.forget(own)
+        else:
+            self._planner.packs.refresh(own)
 
     # Writing
 

@@ -339,12 +339,12 @@ def test_demo_writes_a_picture_and_says_what_to_type_next(folder):
     output = typed("demo")
     look("minicnn-demo.png")
     assert str(folder / "minicnn-demo.png") in output
-    assert re.search(r"\d+\.\d\d%\s+class 7", output)
+    assert re.search(r"\d+\.\d\d%\s+cat", output)
 
 
 def test_what_the_demo_tells_to_type_works(folder):
-    commands = re.findall(r"^ +minicnn (.*mnist.*)$", typed("demo"), re.MULTILINE)
-    assert len(commands) == 4
+    commands = re.findall(r"^ +minicnn (.*(?:cifar|mnist).*)$", typed("demo"), re.MULTILINE)
+    assert len(commands) == 5
     for command in commands:
         assert typed(*command.split())
 
@@ -352,7 +352,8 @@ def test_what_the_demo_tells_to_type_works(folder):
 def test_a_folder_of_that_name_does_not_hide_what_is_bundled(folder):
     (folder / "mnist").mkdir()
     assert "class 7" in typed("compare", "mnist", "digit_7")
-    assert "100" in typed("demo")
+    (folder / "cifar10").mkdir()
+    assert "cat" in typed("demo")
 
 
 def test_the_next_commands_can_be_typed_as_they_are_called(monkeypatch):

@@ -64,13 +64,13 @@ app = typer.Typer(
 Model = Annotated[
     str,
     typer.Argument(
-        help="An ONNX file, 'mnist' for the bundled network, or a name that minicnn models lists."
+        help="An ONNX file, or a name that minicnn models lists: 'mnist', 'cifar10', ..."
     ),
 ]
 Photo = Annotated[
     str,
     typer.Argument(
-        help="An image file, a bundled digit such as 'digit_7', or the photo 'china' or 'flower'."
+        help="An image file, or a bundled one such as 'digit_7', 'cifar_cat', 'china', 'flower'."
     ),
 ]
 PreprocessName = Annotated[

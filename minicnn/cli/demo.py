@@ -27,13 +27,14 @@ from minicnn.files import check_writable
 from minicnn.network import Network
 
 RULES = ("salinet", "deconvnet", "desalinet")
-BUNDLED = "mnist"
+BUNDLED = "cifar10"
 
 NEXT = {
-    True: """{minicnn} compare mnist digit_2 --rules all
-{minicnn} compare mnist digit_8 --layer relu2
+    True: """{minicnn} compare cifar10 cifar_dog --rules all
+{minicnn} compare cifar10 cifar_ship --layer relu2_1
+{minicnn} explain cifar10 cifar_horse
 {minicnn} trace mnist digit_4
-{minicnn} show mnist
+{minicnn} show cifar10
 {minicnn} compare YOUR_MODEL.onnx YOUR_PHOTO.jpg""",
     False: """{minicnn} compare {model} {photo} --rules all
 {minicnn} compare {model} {other} --layer {layer}
@@ -60,8 +61,7 @@ def command(
     network = open_model(model)
     if network.preprocess is None:
         raise InputError(f"{network.name} does not take photos, so there is no demo of it.")
-    grey = network.preprocess.channels == 1
-    image, other = ("digit_7", "digit_2") if grey else ("china", "flower")
+    image, other = _images(network)
     layer = deep_layer(network)
     x, seen = open_photo(image, network)
     tape = network.record(x)
@@ -74,7 +74,7 @@ def command(
     figures.save(figure, out)
     bundled = model == BUNDLED
     if bundled:
-        print("The bundled network looks at a digit it has never seen:")
+        print(f"The bundled network looks at a picture it has never seen, {image}:")
     else:
         warn_if_assumed(network)
         print(f"{network.name} looks at {image}:")
@@ -86,6 +86,15 @@ def command(
     names = {"minicnn": program(), "model": model, "photo": image, "other": other, "layer": layer}
     for line in NEXT[bundled].format(**names).splitlines():
         print(f"  {line}")
+
+
+def _images(network: Network) -> tuple[str, str]:
+    """Two bundled images of the kind that a network takes."""
+    assert network.preprocess is not None
+    if network.preprocess.channels == 1:
+        return "digit_7", "digit_2"
+    small = network.preprocess.crop_size == (32, 32)
+    return ("cifar_cat", "cifar_dog") if small else ("china", "flower")
 
 
 def deep_layer(network: Network) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from minicnn.cli.app import app, program, shown_path
-from minicnn.data import bundled_model, fetching
+from minicnn.data import bundled_models, fetching
 from minicnn.data.catalogue import (
     Entry,
     catalogue,
@@ -57,8 +57,12 @@ def list_known() -> None:
         for entry in catalogue()
     ]
     rows.sort(key=lambda row: ("here", *FETCHABLE.values()).index(row[-1]))
-    size = bundled_model().stat().st_size
-    rows.insert(0, ["mnist", "bundled", "13", shown_bytes(size), "1x1x28x28", "here"])
+    for path in reversed(bundled_models()):
+        model = opened(path).model
+        opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+        shape = [d.dim_value or "?" for d in model.graph.input[0].type.tensor_type.shape.dim]
+        size, sides = shown_bytes(path.stat().st_size), "x".join(map(str, [1, *shape[1:]]))
+        rows.insert(0, [path.stem, "bundled", str(opset), size, sides, "here"])
     print(table(["name", "network", "opset", "size", "input", "file"], rows, right=(2, 3)))
     own = [found.path.stem for found in there if found.entry is None]
     if own:
@@ -85,7 +89,7 @@ def get(
     ] = None,
 ) -> None:
     """Fetch a network's file into the model folder and compare its SHA-256."""
-    if name == bundled_model().stem:
+    if name in [path.stem for path in bundled_models()]:
         print(f"{name} comes with minicnn: nothing to fetch.")
         return
     entries = named(name)

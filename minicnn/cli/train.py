@@ -13,7 +13,14 @@ import typer
 
 from minicnn import figures, nn
 from minicnn.cli.app import (
-    Device, Seed, Threads, app, check_device, program, serving, shown_path,
+    Device,
+    Seed,
+    Threads,
+    app,
+    check_device,
+    program,
+    serving,
+    shown_path,
 )  # fmt: skip
 from minicnn.cli.training import Shown
 from minicnn.data import Augment, Dataset, read
@@ -28,9 +35,7 @@ Text = Annotated[str | None, typer.Option(show_default="the architecture's")]
 
 @app.command()
 def train(
-    architecture: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(nn.ARCHITECTURES)}.")
-    ],
+    architecture: Annotated[str, typer.Argument(help=f"One of {', '.join(nn.ARCHITECTURES)}.")],
     data: Annotated[
         str,
         typer.Option(
@@ -51,6 +56,9 @@ def train(
     clip: Annotated[float | None, typer.Option(help="Largest norm of all gradients.")] = None,
     augment: Annotated[
         str | None, typer.Option(help="Such as shift=4,flip,rotate=10,scale=0.1; none: off.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Side to which images of folders are brought.")
     ] = None,
     init: Annotated[str, typer.Option(help=f"One of {', '.join(nn.SCHEMES)}.")] = "he_normal",
     held: Annotated[
@@ -87,7 +95,7 @@ def train(
     )  # fmt: skip
     state = out.with_suffix(".state.npz")
     _check_state(state, resume)
-    learned, test = read(data, "train"), read(data, "test")
+    learned, test = read(data, "train", size), read(data, "test", size)
     valid, name = test, "test"
     if patience is not None or held > 0:
         learned, valid = learned.split(held or 0.1, seed)

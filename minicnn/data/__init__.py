@@ -2,7 +2,14 @@
 
 from minicnn.data.augment import Augment
 from minicnn.data.batches import Batches
-from minicnn.data.bundled import bundled_digits, bundled_model, bundled_path, bundled_photos
+from minicnn.data.bundled import (
+    bundled_digits,
+    bundled_model,
+    bundled_models,
+    bundled_path,
+    bundled_photos,
+    bundled_pictures,
+)
 from minicnn.data.datasets import Dataset
 from minicnn.data.images import Batch, Images, unprocessed
 from minicnn.data.labels import imagenet_names
@@ -17,8 +24,10 @@ __all__ = [
     "Images",
     "bundled_digits",
     "bundled_model",
+    "bundled_models",
     "bundled_path",
     "bundled_photos",
+    "bundled_pictures",
     "imagenet_names",
     "open_photo",
     "photo",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Augment:
         InputError
             If a name is unknown or its value does not fit.
         """
-        known = {field.name: type(field.default) for field in fields(cls)}
+        known: dict[str, Any] = {field.name: type(field.default) for field in fields(cls)}
         found: dict[str, object] = {}
         for part in filter(None, (p.strip() for p in text.split(","))):
             name, _, value = part.partition("=")
@@ -90,9 +90,7 @@ class Augment:
                 raise InputError(f"Augmentation {part!r}: {value!r} does not fit.") from None
         return cls(**found)  # type: ignore[arg-type]  # checked by name
 
-    def table(
-        self, numbers: np.ndarray, seed: Sequence[int], size: tuple[int, int]
-    ) -> np.ndarray:
+    def table(self, numbers: np.ndarray, seed: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """The draws of images, one row each: see `kernels.cpu.augmenting.COLUMNS`."""
         draws = uniform(numbers, seed, DRAWS)  # (N, 7) in [0, 1)
         table = np.zeros((len(numbers), DRAWS))
@@ -149,7 +147,7 @@ def uniform(numbers: np.ndarray, seed: Sequence[int], count: int) -> np.ndarray:
         count, dtype=np.uint64
     )
     with np.errstate(over="ignore"):
-        z = start + (at + np.uint64(1)) * GOLDEN
+        z: Any = start + (at + np.uint64(1)) * GOLDEN
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)

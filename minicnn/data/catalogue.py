@@ -34,7 +34,7 @@ from typing import Any
 
 import pooch
 
-from minicnn.data.bundled import bundled_path
+from minicnn.data.bundled import bundled_models, bundled_path
 from minicnn.errors import ModelFileError, UnknownNameError, nearest
 from minicnn.limits import shown_bytes
 from minicnn.preprocess import Preprocess
@@ -192,8 +192,8 @@ def find(name: str) -> Found:
     Parameters
     ----------
     name : str
-        A path; "mnist", the bundled network; a name of the catalogue, without its opset the newest
-        that is there; or the name of a file of one's own in the model folder.
+        A path; "mnist", "lenet" or "cifar10", which are bundled; a name of the catalogue, without
+        its opset the newest that is there; or the name of a file of one's own in the model folder.
 
     Returns
     -------
@@ -222,7 +222,8 @@ def find(name: str) -> Found:
             return Found(place, recognise(place))
     if path.suffix.lower() == ".onnx":
         return Found(path)
-    known = ["mnist", *dict.fromkeys(entry.family for entry in catalogue())]
+    known = [own.stem for own in bundled_models()]
+    known += [*dict.fromkeys(entry.family for entry in catalogue())]
     known += [own.path.stem for own in inventory()]
     raise UnknownNameError(
         f"There is no file {name}, and no network of that name. {nearest(name, known)} "

@@ -56,7 +56,9 @@ def read_cifar(place: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[s
                 for name in FILES[split]:
                     rows.append(_rows(Path(f"{place}:{name}"), _member(archive, place, name)))
         except (tarfile.TarError, EOFError, OSError) as error:
-            raise InputError(f"{place} cannot be read as an archive of CIFAR-10: {error}.") from None
+            raise InputError(
+                f"{place} cannot be read as an archive of CIFAR-10: {error}."
+            ) from None
     table = np.concatenate(rows)
     return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0].astype(np.int64), classes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -136,12 +135,30 @@ class Dataset:
             std=self.std,
         )
 
-    def named(self, name: str) -> Self:
-        """The same under another name."""
-        return replace(self, name=name)
+    def prepared(self, how: Preprocess) -> Self:
+        """The same images, normalised as a network reads them.
+
+        Parameters
+        ----------
+        how : Preprocess
+            Its mean, standard deviation, scale and order of channels count; sizes are not changed.
+
+        Raises
+        ------
+        InputError
+            If the network reads another number of channels, or wants them last.
+        """
+        if how.channels != self.images.shape[1] or how.layout != "NCHW":
+            raise InputError(
+                f"The network reads {how.channels} channels as {how.layout}; images of {self.name} "
+                f"have {self.images.shape[1]}, as NCHW."
+            )
+        images = self.images[:, ::-1] if how.order == "BGR" else self.images
+        mean, std = (tuple(v / how.scale for v in values) for values in (how.mean, how.std))
+        return replace(self, images=images, mean=mean, std=std)
 
 
-def fitted(images: np.ndarray) -> tuple[Sequence[float], Sequence[float]]:
+def fitted(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of pixels in 0..1, one a channel."""
     unit = 255.0 if images.dtype == np.uint8 else 1.0
     values = images.astype(np.float64) / unit

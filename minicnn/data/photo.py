@@ -12,7 +12,12 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from minicnn.data.bundled import bundled_digits, bundled_path, bundled_photos
+from minicnn.data.bundled import (
+    bundled_digits,
+    bundled_path,
+    bundled_photos,
+    bundled_pictures,
+)
 from minicnn.errors import ImageError, InputError
 from minicnn.preprocess import Preprocess, preset
 
@@ -22,7 +27,7 @@ MOST_PIXELS = 89_478_485  # Pillow's own limit: a larger picture is taken for a 
 
 
 def open_photo(path: str | os.PathLike[str]) -> Image.Image:
-    """Open an image file as RGB; "china", "flower" and "digit_7" are bundled ones.
+    """Open an image file as RGB; "china", "cifar_cat" and "digit_7" are bundled ones.
 
     Raises
     ------
@@ -31,9 +36,10 @@ def open_photo(path: str | os.PathLike[str]) -> Image.Image:
     """
     path = bundled_path(os.fspath(path))
     if not path.exists():
+        own = (*bundled_digits(), *bundled_pictures(), *bundled_photos())
         raise ImageError(
             f"There is no file {path}. Give the path of a photo, or the name of a bundled one: "
-            f"{', '.join(own.stem for own in (*bundled_digits(), *bundled_photos()))}."
+            f"{', '.join(file.stem for file in own)}."
         )
     if path.is_dir():
         raise ImageError(f"{path} is a folder. Give the path of a photo in it.")

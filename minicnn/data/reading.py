@@ -1,10 +1,10 @@
 """Reading data sets: what a folder, a file or a name means.
 
-    a folder with MNIST's or Fashion-MNIST's four IDX files
-    a folder with CIFAR-10's binary files, its parent, or the archive itself
-    a folder with one subfolder of images a class, or train/CLASS and test/CLASS
-    digits                                   1,797 digits of 8x8 that scikit-learn carries
-    mnist, fashion-mnist, cifar-10           fetched from OpenML by scikit-learn, kept in its cache
+a folder with MNIST's or Fashion-MNIST's four IDX files
+a folder with CIFAR-10's binary files, its parent, or the archive itself
+a folder with one subfolder of images a class, or train/CLASS and test/CLASS
+digits                                   1,797 digits of 8x8 that scikit-learn carries
+mnist, fashion-mnist, cifar-10           fetched from OpenML by scikit-learn, kept in its cache
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +23,7 @@ def learning_figure(history: History, title: str, held: str = "test") -> Figure:
     Parameters
     ----------
     history : History
+        With one epoch at least.
     title : str
         Above all.
     held : str
@@ -48,7 +51,7 @@ def learning_figure(history: History, title: str, held: str = "test") -> Figure:
             axis.axvline(history.best, color="0.4", linestyle=":", label="best: restored")
         axis.legend(frameon=False)
     if history.score == "accuracy":
-        _by_error(above[1], history, held)
+        _in_per_cent(above[1], history, held)
     for axis in below:
         axis.plot(numbers, history.column("rate"), color=RATE, linewidth=1.2)
         axis.set_ylim(bottom=0)
@@ -59,7 +62,7 @@ def learning_figure(history: History, title: str, held: str = "test") -> Figure:
 
 
 def _curves(axis: Axes, history: History, numbers: np.ndarray, name: str, held: str) -> None:
-    style = {"marker": "o", "markersize": 3.5, "linewidth": 1.6}
+    style: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.6}
     axis.plot(numbers, history.column(name), color=TRAIN, label="training", **style)
     values = history.column(f"valid_{name}")
     if np.isfinite(values).any():
@@ -69,7 +72,7 @@ def _curves(axis: Axes, history: History, numbers: np.ndarray, name: str, held: 
         axis.set_yscale("log")
 
 
-def _by_error(axis: Axes, history: History, held: str) -> None:
+def _in_per_cent(axis: Axes, history: History, held: str) -> None:
     """Accuracy in per cent, and the last value written beside its curve."""
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     last = history.last

@@ -43,14 +43,15 @@ def predict(
     ----------
     model : Module or Network
     samples : Dataset or array (N, C, H, W)
-        An array is what the network reads, normalised.
+        An array is what the network reads, normalised. A data set is normalised as a network says
+        that it reads images, else by the numbers of its own.
     batch : int
         Samples a run.
     """
     count = len(samples)
     if count == 0:
         raise InputError("There are no samples to run the network on.")
-    read = _reader(samples)
+    read = _reader(samples, model)
     network = _network(model, read(slice(0, 1)).shape[1:])
     found = [network(read(slice(i, i + batch))) for i in range(0, count, batch)]
     return np.concatenate(found)
@@ -84,10 +85,13 @@ def evaluate(
     return Result(float(losses.mean()), float(scores.mean()), len(outputs))
 
 
-def _reader(samples: Dataset | np.ndarray) -> Callable[[slice], np.ndarray]:
-    if isinstance(samples, Dataset):
-        return lambda rows: samples.array(rows)
-    return lambda rows: samples[rows]
+def _reader(samples: Dataset | np.ndarray, model: Any) -> Callable[[slice], np.ndarray]:
+    """Gives rows as the model reads them: a network's file may say how images are normalised."""
+    if not isinstance(samples, Dataset):
+        return lambda rows: samples[rows]
+    how = model.preprocess if isinstance(model, Network) else None
+    prepared = samples if how is None else samples.prepared(how)
+    return lambda rows: prepared.array(rows)
 
 
 def _network(model: Any, shape: tuple[int, ...]) -> Network:

@@ -2,11 +2,11 @@
 
 With fan-in n and fan-out m (inputs and outputs of a unit; for filters times their window):
 
-    lecun_normal, lecun_uniform      Var w = 1 / n            LeCun et al. 1998, "Efficient BackProp"
-    glorot_normal, glorot_uniform    Var w = 2 / (n + m)      Glorot and Bengio 2010, eq. 16
-    he_normal, he_uniform            Var w = 2 / n            He et al. 2015, eq. 10
-    orthogonal                       w w^T or w^T w = g^2 I   Saxe et al. 2014, section 3
-    constant                         w = value
+    lecun_normal, lecun_uniform     Var w = 1 / n             LeCun et al. 1998, section 4.6
+    glorot_normal, glorot_uniform   Var w = 2 / (n + m)       Glorot and Bengio 2010, eq. 16
+    he_normal, he_uniform           Var w = 2 / n             He et al. 2015, eq. 10
+    orthogonal                      w w^T or w^T w = g^2 I    Saxe et al. 2014, section 3
+    constant                        w = value
 
 Uniform means on [-b, b] with b = sqrt(3 Var w). Biases become 0. Every parameter draws from its own
 stream, which its path chooses: a layer more does not change the others.
@@ -52,8 +52,12 @@ def _scaled(variance: Callable[[int, int], float], uniform: bool) -> Callable[..
 
 def _orthogonal(generator: np.random.Generator, shape: Shape, gain: float) -> np.ndarray:
     """The shorter side's vectors are orthonormal; drawn evenly, by the signs of R's diagonal."""
+    from threadpoolctl import threadpool_limits
+
     rows, columns = shape[0], int(np.prod(shape[1:]))
-    q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+    values = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    with threadpool_limits(1, "blas"):  # sums over threads would change with their number
+        q, r = np.linalg.qr(values)
     q *= np.sign(np.diag(r))
     return gain * (q if rows >= columns else q.T).reshape(shape)
 

@@ -22,7 +22,9 @@ __all__ = ["Classification", "Objective", "Regression"]
 class Objective(Protocol):
     """A loss of outputs and targets, and a score a sample."""
 
-    score: str  # what the score is called
+    @property
+    def score(self) -> str:
+        """What the score is called."""
 
     def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
         """Mean over the batch: what is made small."""

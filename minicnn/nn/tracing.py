@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.blocks import Softmax
 from minicnn.graph import Builder, Symbol
 from minicnn.network import Network
 from minicnn.nn.module import Module, around
@@ -42,7 +43,7 @@ def trace(
         with around(call):
             y = model(x)
             if softmax:
-                y = builder.named("probabilities", lambda p: p.softmax(1), y)
+                y = builder.named("probabilities", Softmax(1), y)
     finally:
         for module, mode in modes:
             module.training = mode

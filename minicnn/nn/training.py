@@ -213,11 +213,13 @@ def fit(
     Parameters
     ----------
     model : Module
+        Trained in place.
     train : Dataset or Source
         What is learned from; a source gives batches of its own making.
     valid : Dataset or (x, targets), optional
         What is measured after every epoch.
     recipe : Recipe, optional
+        By default one with its default settings.
     objective : Objective, optional
         By default `Classification` with the recipe's label smoothing.
     checkpoint : path-like, optional

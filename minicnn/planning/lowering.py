@@ -42,9 +42,8 @@ class Context:
 
     def constant(self, name: str) -> np.ndarray:
         """A parameter, C-contiguous, in float32."""
-        return self.packs.get(
-            self.arrays[name], "plain", lambda: [np.ascontiguousarray(self.arrays[name])]
-        )[0]
+        array = self.arrays[name]
+        return self.packs.get(array, "plain", lambda: [np.ascontiguousarray(array)])[0]
 
 
 @dataclass(frozen=True)

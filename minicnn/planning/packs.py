@@ -15,6 +15,8 @@ import numpy as np
 
 __all__ = ["Packs", "is_frozen"]
 
+Maker = Callable[[], list[np.ndarray]]
+
 
 def is_frozen(array: np.ndarray) -> bool:
     """Whether nobody can write to an array."""
@@ -34,7 +36,7 @@ class Packs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: dict[Hashable, tuple[np.ndarray, list[np.ndarray]]] = {}
+        self._made: dict[Hashable, tuple[np.ndarray, list[np.ndarray], Maker]] = {}
         self.version = 0
         self._everyone.add(self)
 
@@ -49,22 +51,32 @@ class Packs:
                     del packs._made[key]
                 packs.version += 1
 
-    def get(
-        self, array: np.ndarray, how: Hashable, make: Callable[[], list[np.ndarray]]
-    ) -> list[np.ndarray]:
+    def get(self, array: np.ndarray, how: Hashable, make: Maker) -> list[np.ndarray]:
         """What `make` gives for an array; kept if the array is frozen."""
         if not is_frozen(array):
             return make()
         key = (id(array), how)
         with self._lock:
             if key not in self._made:
-                self._made[key] = (array, make())  # holding the array keeps its id its own
+                self._made[key] = (array, make(), make)  # holding the array keeps its id its own
             return self._made[key][1]
+
+    def refresh(self, arrays: Iterable[np.ndarray]) -> None:
+        """Pack these arrays, whose numbers have changed, again: into the memory that plans read."""
+        changed = {id(array) for array in arrays}
+        with self._lock:
+            for array, packed, make in self._made.values():
+                if id(array) in changed:
+                    for old, new in zip(packed, make(), strict=True):
+                        if new is not array:  # else packed as it stands
+                            np.copyto(old, new)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all packed arrays."""
-        return sum(p.nbytes for array, made in self._made.values() for p in made if p is not array)
+        return sum(
+            p.nbytes for array, made, _ in self._made.values() for p in made if p is not array
+        )
 
     def __repr__(self) -> str:
         return f"<Packs: {len(self._made)} arrays, {self.nbytes:,} bytes>"

@@ -7,6 +7,8 @@ dropout and augmentation on, while the weights still move.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from minicnn import nn
@@ -14,13 +16,13 @@ from minicnn.data import Dataset
 from minicnn.errors import TrainingError
 from minicnn.studies.base import Setup
 
-__all__ = ["CURVES", "best_of", "learn", "per_cent", "tested"]
+__all__ = ["CURVES", "best_of", "learn", "measured", "per_cent"]
 
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 MOST_TESTED = 2000
 
 
-def tested(setup: Setup, most: int = MOST_TESTED) -> Dataset:
+def measured(setup: Setup, most: int = MOST_TESTED) -> Dataset:
     """The test images, or so many of them at random where there are more."""
     if len(setup.test) <= most:
         return setup.test
@@ -51,10 +53,8 @@ def learn(
                 curves[f"{name}_accuracy"][at] = result.score
 
     measure(model)
-    try:
+    with suppress(TrainingError):  # the NaNs say so
         nn.fit(model, train, None, recipe, on_epoch=measure)
-    except TrainingError:
-        pass  # the NaNs say so
     return curves
 
 

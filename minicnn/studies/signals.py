@@ -19,16 +19,19 @@ Saxe et al. 2014.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from minicnn import functional as F
 from minicnn import nn
 from minicnn.errors import InputError, UnknownNameError, nearest
 from minicnn.studies.base import Findings, Setup
 from minicnn.tensor import Tensor, grad
 
-__all__ = ["INITIALISATIONS", "NONLINEARITIES", "diagonal", "growth", "signals", "through"]
+__all__ = ["INITIALISATIONS", "NONLINEARITIES", "diagonal", "drawn", "growth", "signals", "through"]
 
-NONLINEARITIES = {
+NONLINEARITIES: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Sequential,  # of no layers: the identity
     "ReLU": nn.ReLU,
     "tanh": nn.Tanh,
@@ -74,23 +77,22 @@ def signals(setup: Setup, depth: int = 30, width: int = 256) -> Findings:
     if depth < 2 or width < 1:
         raise InputError(f"A deep net has 2 layers or more; got depth {depth}, width {width}.")
     x = setup.train.array(slice(0, IMAGES)).reshape(min(IMAGES, len(setup.train)), -1)
-    pairs = [(f, i) for f in NONLINEARITIES for i in INITIALISATIONS]
-    found = [
-        through(x, i, f, depth, width, setup.seed) for f, i in setup.track(pairs, "nets", len(pairs))
-    ]
-    shape = (len(NONLINEARITIES), len(INITIALISATIONS), depth)
-    forward, backward = (np.stack(part).reshape(shape) for part in zip(*found, strict=True))
+    found = []  # the same weights for every nonlinearity
+    for name in setup.track(INITIALISATIONS, "initialisations", len(INITIALISATIONS)):
+        weights = drawn(name, x.shape[1], width, depth, setup.seed)
+        found.append([through(x, weights, f, setup.seed) for f in NONLINEARITIES])
+    forward, backward = np.moveaxis(np.array(found), 2, 0).swapaxes(1, 2)  # (F, I, depth) each
     layers = np.arange(depth + 1)
-    weights = np.array(WEIGHTS)
-    straight, back = diagonal(weights, depth)
+    w = np.array(WEIGHTS)
+    straight, back = diagonal(w, depth)
     arrays = {
         "nonlinearities": np.array(list(NONLINEARITIES)),
         "initialisations": np.array(list(INITIALISATIONS)),
         "activations": forward, "gradients": backward,
         "growth_forward": growth(forward), "growth_backward": growth(backward[..., ::-1]),
-        "weights": weights, "diagonal_forward": straight, "diagonal_backward": back,
-        "power_forward": weights[:, None] ** layers,
-        "power_backward": weights[:, None] ** layers[::-1],
+        "weights": w, "diagonal_forward": straight, "diagonal_backward": back,
+        "power_forward": w[:, None] ** layers,
+        "power_backward": w[:, None] ** layers[::-1],
     }  # fmt: skip
     rows = [
         [i] + [
@@ -118,46 +120,62 @@ def signals(setup: Setup, depth: int = 30, width: int = 256) -> Findings:
     )  # fmt: skip
 
 
-def through(
-    x: np.ndarray, initialisation: str, nonlinearity: str, depth: int, width: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Send inputs through a deep net, and a normal top signal back.
-
-    Parameters
-    ----------
-    x : float32 array (N, D)
-    initialisation, nonlinearity : str
-        One of `INITIALISATIONS` and of `NONLINEARITIES`.
-    depth, width : int
-    seed : int
-
-    Returns
-    -------
-    activations, gradients : float64 arrays (depth)
-        Root mean squares of each layer's output h_l, and of the gradient with respect to it of
-        <p, h_L>, p standard normal.
+def drawn(
+    initialisation: str, inputs: int, width: int, depth: int, seed: int = 0
+) -> list[np.ndarray]:
+    """Weights of `depth` layers: (width, inputs), then (width, width), float32.
 
     Raises
     ------
     UnknownNameError
-        If there is no such initialisation or nonlinearity.
+        If there is no such initialisation.
     """
-    for name, known in ((initialisation, INITIALISATIONS), (nonlinearity, NONLINEARITIES)):
-        if name not in known:
-            raise UnknownNameError(f"There is no {name!r} here. {nearest(name, known)}")
-    how, function = INITIALISATIONS[initialisation], NONLINEARITIES[nonlinearity]
-    generator = np.random.default_rng(seed)
-    h, seen = Tensor(x), []
-    for _ in range(depth):
-        layer = nn.Linear(h.shape[1], width, bias=False)
-        layer.weight.data[...] = (
-            nn.draw(how, (width, h.shape[1]), generator)
-            if isinstance(how, str)
-            else how * generator.standard_normal((width, h.shape[1]))
-        )
-        h = function()(layer(h))
+    if initialisation not in INITIALISATIONS:
+        known = nearest(initialisation, INITIALISATIONS)
+        raise UnknownNameError(f"There is no initialisation {initialisation!r} here. {known}")
+    how, generator = INITIALISATIONS[initialisation], np.random.default_rng(seed)
+    shapes = [(width, inputs)] + [(width, width)] * (depth - 1)
+    if isinstance(how, str):
+        return [nn.draw(how, shape, generator) for shape in shapes]
+    return [(how * generator.standard_normal(shape)).astype(np.float32) for shape in shapes]
+
+
+def through(
+    x: np.ndarray, weights: Sequence[np.ndarray], nonlinearity: str, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Send inputs through a deep net, and a top signal p of standard normal numbers back.
+
+    Parameters
+    ----------
+    x : float32 array (N, D)
+        Inputs.
+    weights : sequence of arrays (out, in)
+        One a layer.
+    nonlinearity : str
+        One of `NONLINEARITIES`.
+    seed : int
+        Of p.
+
+    Returns
+    -------
+    activations, gradients : float64 arrays (layers)
+        Root mean squares of each layer's output h_l, and of the gradient of <p, h_L> with respect
+        to it.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such nonlinearity.
+    """
+    if nonlinearity not in NONLINEARITIES:
+        known = nearest(nonlinearity, NONLINEARITIES)
+        raise UnknownNameError(f"There is no nonlinearity {nonlinearity!r} here. {known}")
+    function = NONLINEARITIES[nonlinearity]()
+    h, seen = Tensor(x, requires_grad=True), []
+    for weight in weights:
+        h = function(F.linear(h, weight))
         seen.append(h)
-    top = generator.standard_normal(h.shape).astype(np.float32)
+    top = np.random.default_rng([seed, 1]).standard_normal(h.shape).astype(np.float32)
     return _sizes(seen), _sizes(grad(h, seen, top))
 
 
@@ -186,7 +204,9 @@ def diagonal(weights: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     weights : array (W)
+        The diagonal.
     depth : int
+        Layers.
 
     Returns
     -------

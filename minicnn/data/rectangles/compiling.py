@@ -26,7 +26,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def inner(function: Function) -> Function:
     """Make a function ready to be called by compiled ones; it becomes part of their code."""
-    ready: Function = numba.njit(nogil=True, error_model="numpy")(function)
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    ready: Function = numba.njit(nogil=True, error_model="numpy", **options)(function)
     return ready
 
 

@@ -20,15 +20,68 @@ Walls are rectangles of infinite mass: 1/m = 1/I = 0.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.data.rectangles.compiling import compiled, inner
-from minicnn.data.rectangles.geometry import MOST_CORNERS, gap, put_corners, shared
+from minicnn.data.rectangles.geometry import (
+    MOST_CORNERS,
+    copy_rows,
+    corners,
+    gap,
+    put_corners,
+    shared,
+)
 
-__all__ = ["energy", "evolve", "inverse_masses", "walls"]
+__all__ = ["Bodies", "bodies", "energy", "evolve", "inverse_masses", "walls"]
 
 MOST_BOUNCES = 40  # rounds of collisions within one step
+
+
+class Bodies(NamedTuple):
+    """Some rectangles on their way, and what a step needs to note about them.
+
+    Make it by `bodies`; `evolve` changes it in place.
+    """
+
+    sides: np.ndarray  # (n, 2): width, height
+    inverse: np.ndarray  # (n, 2): 1/m, 1/I
+    poses: np.ndarray  # (n, 3): x, y, angle
+    velocities: np.ndarray  # (n, 3)
+    corners: np.ndarray  # (n, 4, 2)
+    ahead: np.ndarray  # (n, 4, 2): the corners after the step that is tried
+    boxes: np.ndarray  # (n, 2, 2): lowest and highest x and y of those
+    still: np.ndarray  # (n,): bool, which ones keep their place in this step
+
+
+def bodies(
+    sides: np.ndarray, poses: np.ndarray, velocities: np.ndarray, inverse: np.ndarray
+) -> Bodies:
+    """Rectangles ready to move.
+
+    Parameters
+    ----------
+    sides : numpy.ndarray, shape (n, 2)
+        Width and height.
+    poses : numpy.ndarray, shape (n, 3)
+        Centre and angle (radians). No two may overlap.
+    velocities : numpy.ndarray, shape (n, 3)
+        Of the centre and of the angle.
+    inverse : numpy.ndarray, shape (n, 2)
+        1/m and 1/I; 0 for what does not move.
+
+    Returns
+    -------
+    Bodies
+        Of copies of these arrays.
+    """
+    sides, poses, velocities, inverse = (
+        np.array(a, np.float64) for a in (sides, poses, velocities, inverse)
+    )
+    at = np.ascontiguousarray(corners(sides, poses))
+    boxes = np.stack([at.min(1), at.max(1)], 1)
+    return Bodies(sides, inverse, poses, velocities, at, at.copy(), boxes, np.zeros(len(at), bool))
 
 
 def walls() -> tuple[np.ndarray, np.ndarray]:
@@ -85,10 +138,7 @@ def energy(velocities: np.ndarray, inverse: np.ndarray) -> np.ndarray:
 
 @compiled
 def evolve(
-    sides: np.ndarray,
-    poses: np.ndarray,
-    velocities: np.ndarray,
-    inverse: np.ndarray,
+    some: Bodies,
     pulled: int,
     grip: np.ndarray,
     force: np.ndarray,
@@ -102,11 +152,8 @@ def evolve(
 
     Parameters
     ----------
-    sides : numpy.ndarray of float64, shape (n, 2)
-    poses, velocities : numpy.ndarray of float64, shape (n, 3)
-        At the start; changed in place. No two bodies may overlap.
-    inverse : numpy.ndarray of float64, shape (n, 2)
-        1/m and 1/I; 0 for what does not move.
+    some : Bodies
+        At the start; changed in place.
     pulled : int
         The body that is pulled.
     grip : numpy.ndarray of float64, shape (2,)
@@ -126,194 +173,138 @@ def evolve(
     int
         How many times a body had to keep its place for a step.
     """
-    count = len(sides)
-    polygons, trial = np.empty((count, 4, 2)), np.empty((count, 4, 2))
-    for i in range(count):
-        put_corners(sides[i], poses[i], polygons[i])
-    stopped = 0
-    path[0], speeds[0] = poses, velocities
+    stopped, count = 0, len(some.poses)
+    for i in range(count):  # the same roundings as in all later steps
+        put_corners(some.sides[i], some.poses[i], some.corners[i])
+    copy_rows(some.poses, count, path[0])
+    copy_rows(some.velocities, count, speeds[0])
     for frame in range(1, len(path)):
         for _ in range(every):
-            pull(poses[pulled], velocities[pulled], inverse[pulled], grip, force, friction, step)
-            slow(velocities, friction, step)
-            stopped += move(sides, poses, velocities, inverse, step, polygons, trial)
-        path[frame], speeds[frame] = poses, velocities
+            slow(some.velocities, friction, step)
+            pull(some, pulled, grip, force, friction, step)
+            stopped += move(some, step)
+        copy_rows(some.poses, count, path[frame])
+        copy_rows(some.velocities, count, speeds[frame])
     return stopped
 
 
 @inner
+def slow(velocities: np.ndarray, friction: float, step: float) -> None:
+    """Fluid friction over one step: all velocities shrink by e^-ch."""
+    shrink = math.exp(-friction * step)
+    for i in range(len(velocities)):
+        for k in range(3):
+            velocities[i, k] *= shrink
+
+
+@inner
 def pull(
-    pose: np.ndarray,
-    velocity: np.ndarray,
-    inverse: np.ndarray,
-    grip: np.ndarray,
-    force: np.ndarray,
-    friction: float,
-    step: float,
+    some: Bodies, i: int, grip: np.ndarray, force: np.ndarray, friction: float, step: float
 ) -> None:
-    """What the force adds to the velocity; `slow` takes its part of it as of all else."""
-    # exact: (1 - e^-ch) / c is gained over the step, and `slow` multiplies by e^-ch afterwards
-    effect = math.expm1(friction * step) / friction if friction > 0 else step
-    cos, sin = math.cos(pose[2]), math.sin(pose[2])
+    """What the force adds to the velocity of body i within one step, in a fluid."""
+    effect = -math.expm1(-friction * step) / friction if friction > 0 else step
+    cos, sin = math.cos(some.poses[i, 2]), math.sin(some.poses[i, 2])
     rx, ry = cos * grip[0] - sin * grip[1], sin * grip[0] + cos * grip[1]
+    velocity, inverse = some.velocities[i], some.inverse[i]
     velocity[0] += effect * force[0] * inverse[0]
     velocity[1] += effect * force[1] * inverse[0]
     velocity[2] += effect * (rx * force[1] - ry * force[0]) * inverse[1]
 
 
 @inner
-def slow(velocities: np.ndarray, friction: float, step: float) -> None:
-    """Fluid friction over one step: all velocities shrink by e^-ch."""
-    velocities *= math.exp(-friction * step)
+def move(some: Bodies, step: float) -> int:
+    """One step: try it, bounce what would overlap, and make it once nothing does.
 
-
-@inner
-def move(
-    sides: np.ndarray,
-    poses: np.ndarray,
-    velocities: np.ndarray,
-    inverse: np.ndarray,
-    step: float,
-    polygons: np.ndarray,
-    trial: np.ndarray,
-) -> int:
-    """One step: try it, bounce what would overlap, and make it once nothing does."""
-    count = len(sides)
-    still = np.zeros(count, np.bool_)
+    Returns how many bodies kept their place instead.
+    """
+    for i in range(len(some.poses)):
+        some.still[i] = False
     for _ in range(MOST_BOUNCES):
-        attempt(sides, poses, velocities, still, step, polygons, trial)
-        if not bounce(poses, velocities, inverse, trial):
+        look_ahead(some, step)
+        if not meet(some, True):
             break
     else:
-        hold(sides, poses, velocities, still, step, polygons, trial)
+        # At the latest this ends when all keep their places, where nothing overlapped before.
+        look_ahead(some, step)
+        while meet(some, False):
+            look_ahead(some, step)
     stopped = 0
-    for i in range(count):
-        if still[i]:
-            stopped += 1
-        else:
-            for k in range(3):
-                poses[i, k] += step * velocities[i, k]
-    polygons[:] = trial
+    for i in range(len(some.poses)):
+        stopped += some.still[i]
+        for k in range(3):
+            some.poses[i, k] += 0.0 if some.still[i] else step * some.velocities[i, k]
+        copy_rows(some.ahead[i], 4, some.corners[i])
     return stopped
 
 
 @inner
-def attempt(
-    sides: np.ndarray,
-    poses: np.ndarray,
-    velocities: np.ndarray,
-    still: np.ndarray,
-    step: float,
-    polygons: np.ndarray,
-    trial: np.ndarray,
-) -> None:
+def at_rest(some: Bodies, i: int) -> bool:
+    """Whether a body stays where it is in this step."""
+    v = some.velocities[i]
+    return some.still[i] or (v[0] == 0 and v[1] == 0 and v[2] == 0)
+
+
+@inner
+def look_ahead(some: Bodies, step: float) -> None:
     """Where the corners would be after a step."""
     pose = np.empty(3)
-    for i in range(len(sides)):
-        if still[i] or not moves(velocities, i):
-            trial[i] = polygons[i]
+    for i in range(len(some.poses)):
+        if at_rest(some, i):
+            copy_rows(some.corners[i], 4, some.ahead[i])
         else:
             for k in range(3):
-                pose[k] = poses[i, k] + step * velocities[i, k]
-            put_corners(sides[i], pose, trial[i])
+                pose[k] = some.poses[i, k] + step * some.velocities[i, k]
+            put_corners(some.sides[i], pose, some.ahead[i])
+        for axis in range(2):
+            low = high = some.ahead[i, 0, axis]
+            for k in range(1, 4):
+                low, high = min(low, some.ahead[i, k, axis]), max(high, some.ahead[i, k, axis])
+            some.boxes[i, 0, axis], some.boxes[i, 1, axis] = low, high
 
 
 @inner
-def moves(velocities: np.ndarray, i: int) -> bool:
-    """Whether a body has any velocity."""
-    return velocities[i, 0] != 0 or velocities[i, 1] != 0 or velocities[i, 2] != 0
-
-
-@inner
-def boxes_meet(p: np.ndarray, q: np.ndarray) -> bool:
-    """Whether the upright boxes around two rectangles overlap: if not, they do not either."""
-    for axis in range(2):
-        low_p = min(min(p[0, axis], p[1, axis]), min(p[2, axis], p[3, axis]))
-        high_p = max(max(p[0, axis], p[1, axis]), max(p[2, axis], p[3, axis]))
-        low_q = min(min(q[0, axis], q[1, axis]), min(q[2, axis], q[3, axis]))
-        high_q = max(max(q[0, axis], q[1, axis]), max(q[2, axis], q[3, axis]))
-        if high_p <= low_q or high_q <= low_p:
-            return False
-    return True
-
-
-@inner
-def bounce(
-    poses: np.ndarray, velocities: np.ndarray, inverse: np.ndarray, trial: np.ndarray
-) -> bool:
-    """Let all pairs that would overlap collide; whether there were any."""
-    any_met = False
+def meet(some: Bodies, collide: bool) -> bool:
+    """Whether any two would overlap; let those collide, or else keep their places."""
     one, two = np.empty((MOST_CORNERS, 2)), np.empty((MOST_CORNERS, 2))
-    for i in range(len(poses)):
-        for j in range(i + 1, len(poses)):
-            if not (moves(velocities, i) or moves(velocities, j)):
+    found = False
+    for i in range(len(some.poses)):
+        for j in range(i + 1, len(some.poses)):
+            a, b = some.boxes[i], some.boxes[j]
+            if a[1, 0] <= b[0, 0] or b[1, 0] <= a[0, 0] or a[1, 1] <= b[0, 1] or b[1, 1] <= a[0, 1]:
                 continue
-            if not boxes_meet(trial[i], trial[j]):
+            if at_rest(some, i) and at_rest(some, j):
                 continue
-            depth, nx, ny = gap(trial[i], trial[j])
-            if depth < 0:
-                any_met = True
-                number = shared(trial[i], trial[j], one, two)
-                if number:  # none where the depth is rounding
-                    px, py = one[:number, 0].mean(), one[:number, 1].mean()
-                    collide(poses, velocities, inverse, i, j, px, py, nx, ny)
-    return any_met
+            depth, nx, ny = gap(some.ahead[i], some.ahead[j])
+            if depth >= 0:
+                continue
+            found = True
+            if not collide:
+                some.still[i] = some.still[j] = True
+                continue
+            count = shared(some.ahead[i], some.ahead[j], one, two)
+            px, py = 0.0, 0.0  # the middle of what they would share; count > 0 but for rounding
+            for k in range(count):
+                px += one[k, 0] / count
+                py += one[k, 1] / count
+            if count > 0:
+                bounce(some, i, j, px, py, nx, ny)
+    return found
 
 
 @inner
-def collide(
-    poses: np.ndarray,
-    velocities: np.ndarray,
-    inverse: np.ndarray,
-    i: int,
-    j: int,
-    px: float,
-    py: float,
-    nx: float,
-    ny: float,
-) -> None:
+def bounce(some: Bodies, i: int, j: int, px: float, py: float, nx: float, ny: float) -> None:
     """The elastic collision of bodies i and j at (px, py), if they approach each other there."""
-    a, b = velocities[i], velocities[j]
-    ix, iy = px - poses[i, 0], py - poses[i, 1]
-    jx, jy = px - poses[j, 0], py - poses[j, 1]
-    approach = (a[0] - a[2] * iy - b[0] + b[2] * jy) * nx + (a[1] + a[2] * ix - b[1] - b[2] * jx) * ny
+    a, b, p, q = some.velocities[i], some.velocities[j], some.poses[i], some.poses[j]
+    turn_i = (px - p[0]) * ny - (py - p[1]) * nx  # r x n; w (r x n) is its part of the speed
+    turn_j = (px - q[0]) * ny - (py - q[1]) * nx
+    approach = (a[0] - b[0]) * nx + (a[1] - b[1]) * ny + a[2] * turn_i - b[2] * turn_j
     if approach <= 0:
         return
-    turn_i, turn_j = ix * ny - iy * nx, jx * ny - jy * nx  # r x n
-    give = inverse[i, 0] + inverse[j, 0]
-    give += turn_i**2 * inverse[i, 1] + turn_j**2 * inverse[j, 1]
-    impulse = 2 * approach / give
-    a[0] -= impulse * nx * inverse[i, 0]
-    a[1] -= impulse * ny * inverse[i, 0]
-    a[2] -= impulse * turn_i * inverse[i, 1]
-    b[0] += impulse * nx * inverse[j, 0]
-    b[1] += impulse * ny * inverse[j, 0]
-    b[2] += impulse * turn_j * inverse[j, 1]
-
-
-@inner
-def hold(
-    sides: np.ndarray,
-    poses: np.ndarray,
-    velocities: np.ndarray,
-    still: np.ndarray,
-    step: float,
-    polygons: np.ndarray,
-    trial: np.ndarray,
-) -> None:
-    """Keep in place what would overlap, and what would then overlap with that.
-
-    It ends at the latest when all keep their places, where nothing overlapped before.
-    """
-    found = True
-    while found:
-        found = False
-        attempt(sides, poses, velocities, still, step, polygons, trial)
-        for i in range(len(sides)):
-            for j in range(i + 1, len(sides)):
-                if still[i] and still[j]:
-                    continue
-                if not (moves(velocities, i) or moves(velocities, j)):
-                    continue
-                if boxes_meet(trial[i], trial[j]) and gap(trial[i], trial[j])[0] < 0:
-                    still[i] = still[j] = found = True
+    m, n = some.inverse[i], some.inverse[j]
+    impulse = 2 * approach / (m[0] + n[0] + turn_i**2 * m[1] + turn_j**2 * n[1])
+    a[0] -= impulse * nx * m[0]
+    a[1] -= impulse * ny * m[0]
+    a[2] -= impulse * turn_i * m[1]
+    b[0] += impulse * nx * n[0]
+    b[1] += impulse * ny * n[0]
+    b[2] += impulse * turn_j * n[1]

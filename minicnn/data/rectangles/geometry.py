@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn.data.rectangles.compiling import inner
 
-__all__ = ["area", "corners", "cut", "gap", "put_corners", "shared"]
+__all__ = ["area", "copy_rows", "corners", "cut", "gap", "put_corners", "shared"]
 
 MOST_CORNERS = 8  # of what two rectangles share
 
@@ -46,6 +46,14 @@ def corners(sides: np.ndarray, poses: np.ndarray) -> np.ndarray:
     x, y, angle = np.moveaxis(np.asarray(poses)[..., None], -2, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([x + cos * u - sin * v, y + sin * u + cos * v], -1)
+
+
+@inner
+def copy_rows(source: np.ndarray, count: int, out: np.ndarray) -> None:
+    """out[:count] = source[:count], in a loop: that compiles in a tenth of the time."""
+    for i in range(count):
+        for k in range(source.shape[1]):
+            out[i, k] = source[i, k]
 
 
 @inner
@@ -125,12 +133,12 @@ def cut(
 def shared(p: np.ndarray, q: np.ndarray, one: np.ndarray, two: np.ndarray) -> int:
     """Write the corners of what two rectangles share to `one`; `two` is scratch of that size."""
     count = 4
-    one[:4] = p
+    copy_rows(p, 4, one)
     for k in range(4):
         after = (k + 1) % 4
         nx, ny = q[after, 1] - q[k, 1], q[k, 0] - q[after, 0]
         count = cut(one, count, q[k, 0], q[k, 1], nx, ny, two)
-        one[:count] = two[:count]
+        copy_rows(two, count, one)
     return count
 
 

@@ -1,6 +1,7 @@
 """Images moved, turned, scaled, mirrored and normalised in one pass, ready to learn from.
 
-For each image n with its own shift (d, e), angle a, factor s, mirror and covered box, pixel (i, j) of
+For each image n with its own shift (d, e), angle a, factor s, mirror and covered box, pixel (i, j)
+of
 
     y[n, c, i, j] = x[n, c, u, v] scale[c] + offset[c]
 
