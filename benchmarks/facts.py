@@ -1,36 +1,32 @@
 """Print the README's table of facts: accuracy, agreement with onnxruntime, what a tape keeps.
 
-    python benchmarks/facts.py MODELS PHOTO MNIST
+    python benchmarks/facts.py MODELS PHOTO MNIST [--cifar CIFAR]
 
-MODELS holds squeezenet1.1.onnx and vgg16_features.onnx (VGG-16 up to pool5), MNIST the test set in
-IDX form (t10k-images-idx3-ubyte.gz and its labels). Nothing here depends on the machine's speed.
+MODELS holds squeezenet1.1.onnx and vgg16_features.onnx (VGG-16 up to pool5), MNIST and CIFAR the
+test sets in their usual forms. Nothing here depends on the machine's speed.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 import minicnn
+from minicnn import nn
 from minicnn.drawing import count
 from minicnn.look import trace
 
 
-def accuracy(folder: Path) -> float:
-    """Share of MNIST's test images that the bundled network classifies correctly."""
-    raw = [gzip.decompress(path.read_bytes()) for path in sorted(folder.glob("t10k-*.gz"))]
-    images = np.frombuffer(raw[0], np.uint8, offset=16).reshape(-1, 1, 28, 28)
-    labels = np.frombuffer(raw[1], np.uint8, offset=8)
-    net = minicnn.load(minicnn.data.bundled_model())
-    found = [
-        net(images[i : i + 500].astype(np.float32) / 255).argmax(1)
-        for i in range(0, len(images), 500)
-    ]
-    return float((np.concatenate(found) == labels).mean())
+def bundled(name: str, data: Path | None) -> None:
+    """Size and test accuracy of a bundled network."""
+    file = minicnn.data.bundled_model(name)
+    print(f"| bundled {name}: size | {count(file.stat().st_size)}B |")
+    if data is not None:
+        result = nn.evaluate(minicnn.load(file), minicnn.data.read(data, "test"))
+        print(f"| bundled {name}: accuracy on {result.count:,} test images | {result.score:.2%} |")
 
 
 def difference(path: Path, x: np.ndarray) -> float:
@@ -48,10 +44,10 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("photo", type=Path)
     parser.add_argument("mnist", type=Path)
+    parser.add_argument("--cifar", type=Path)
     options = parser.parse_args()
-    size = minicnn.data.bundled_model().stat().st_size
-    print(f"| bundled network: accuracy on MNIST's test set | {accuracy(options.mnist):.2%} |")
-    print(f"| bundled network: size | {count(size)}B |")
+    for name in ("mnist", "lenet", "cifar10"):
+        bundled(name, options.cifar if name == "cifar10" else options.mnist)
     for name, file in (("SqueezeNet 1.1", "squeezenet1.1"), ("VGG-16 to pool5", "vgg16_features")):
         path = options.models / f"{file}.onnx"
         net = minicnn.load(path)

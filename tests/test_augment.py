@@ -1,4 +1,4 @@
-"""Augmentation against its definition, written slowly, and its promise: same numbers, same image."""
+"""Augmentation against its definition, written slowly; the same numbers give the same image."""
 
 from __future__ import annotations
 
@@ -103,7 +103,14 @@ def test_draws_depend_on_seed_and_number_alone():
     some = draw.permutation(40)[:11]
     np.testing.assert_array_equal(augment(images[some], numbers[some], (7, 3)), whole[some])
     assert (augment(images, numbers, (7, 4)) != whole).any()
-    before = threads()
+
+
+def test_many_images_by_several_threads_are_the_same():
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    augment = Augment(shift=2, rotate=20, cutout=2)  # heavy enough to be shared out
+    numbers, before = np.arange(300), threads()
+    whole = augment(images, numbers, (7, 3))
     try:
         set_threads(1)
         np.testing.assert_array_equal(augment(images, numbers, (7, 3)), whole)
@@ -128,6 +135,15 @@ def test_parsed():
     assert Augment.parse("") == Augment()
     text = "shift=2, rotate=10,scale=0.1,flip,cutout=4,fill=edge"
     assert Augment.parse(text) == Augment(2, 10.0, 0.1, True, 4, "edge")
-    for wrong in ("shifts=2", "shift=a", "shift", "flip=2", "scale=1", "shift=-1", "fill=none"):
+    for wrong in (
+        "shifts=2",
+        "shift=a",
+        "shift",
+        "flip=2",
+        "scale=1",
+        "shift=-1",
+        "fill=none",
+        "rotate=nan",
+    ):
         with pytest.raises((InputError, UnknownNameError)):
             Augment.parse(wrong)

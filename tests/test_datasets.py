@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from importlib.util import find_spec
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -103,6 +105,13 @@ def test_batches_give_every_image_once_and_the_same_again():
     order = np.random.default_rng([3, 0]).permutation(50)[:48]
     np.testing.assert_array_equal(labels, data.labels[order])
     assert len(Batches(data, 500)) == 1
+    every = list(Batches(data, 8, seed=3, drop_last=False).epoch(0))
+    assert [len(y) for _, y in every] == [8] * 6 + [2]
+    assert len(Batches(data, 8, drop_last=False)) == 7
+    np.testing.assert_array_equal(every[0][0], first[0][0])
+    for wrong in ({"size": 0}, {"seed": -1}):
+        with pytest.raises(InputError):
+            Batches(data, **wrong)
 
 
 # MNIST's files
@@ -135,8 +144,10 @@ def test_idx_plain_or_compressed(mnist):
 def test_real_mnist():
     train, test = read(shared("mnist")), read(shared("mnist"), "test")
     assert (len(train), len(test)) == (60_000, 10_000)
-    assert train.array().mean() == pytest.approx(0, abs=2e-3)
-    assert train.array().std() == pytest.approx(1, abs=2e-3)
+    pixels = np.bincount(train.images.ravel(), minlength=256) / train.images.size
+    mean = pixels @ (np.arange(256) / 255)
+    std = np.sqrt(pixels @ (np.arange(256) / 255 - mean) ** 2)
+    assert (mean, std) == pytest.approx((train.mean[0], train.std[0]), abs=1e-4)
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
 
 
@@ -149,10 +160,13 @@ def test_real_mnist():
         ("train-labels-idx1-ubyte", lambda b: b[:-3], "truncated"),
         ("train-labels-idx1-ubyte", lambda b: b + b"1", "truncated or damaged"),
         ("train-labels-idx1-ubyte", lambda b: idx(np.arange(19) % 10), "19 labels"),
-        ("train-labels-idx1-ubyte", lambda b: idx(np.arange(20)), "0 to 19"),
+        ("train-labels-idx1-ubyte", lambda b: idx(np.arange(20)), "image 10 has label 10"),
         ("train-labels-idx1-ubyte", lambda b: idx(np.zeros((20, 1))), "1 axes"),
         ("train-labels-idx1-ubyte", lambda b: b"hello world", "68 65"),
         ("train-labels-idx1-ubyte", lambda b: b"", "IDX"),
+        ("train-labels-idx1-ubyte", lambda b: b[:6], "holds 0"),
+        ("train-labels-idx1-ubyte", lambda b: b[:4] + b"\xff" * 4 + b[8:], "4294967295 bytes"),
+        ("train-images-idx3-ubyte.gz", lambda b: idx(np.zeros((20, 28, 0))), "images of 0x28"),
     ],
 )
 def test_damaged_idx_files_get_one_error_that_names_them(mnist, name, change, said):
@@ -203,8 +217,9 @@ def test_cifar_from_folder_parent_and_archive(cifar, tmp_path_factory):
     ("name", "change", "said"),
     [
         ("data_batch_3.bin", None, "lacks data_batch_3"),
-        ("data_batch_3.bin", lambda b: b[:-1], "not a multiple of 3073"),
+        ("data_batch_3.bin", lambda b: b[:-1], "of 3073 bytes each"),
         ("data_batch_3.bin", lambda b: b"", "holds 0 bytes"),
+        ("data_batch_3.bin", lambda b: bytes(10_001 * ROW), "30,730,000 bytes and more"),
         ("data_batch_3.bin", lambda b: b"\x0a" + b[1:], "image 0 has label 10"),
     ],
 )
@@ -222,12 +237,23 @@ def test_damaged_archives(cifar, tmp_path):
     archive = archived(cifar, tmp_path / "a.tar.gz")
     whole = archive.read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    middle = len(whole) // 2
+    (tmp_path / "changed.tar.gz").write_bytes(whole[:middle] + bytes(99) + whole[middle + 99 :])
     (tmp_path / "text.tar.gz").write_bytes(b"no archive")
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as other:
         other.addfile(tarfile.TarInfo("readme"), io.BytesIO())
-    for name in ("cut", "text", "other"):
+    for name in ("cut", "changed", "text", "other"):
         with pytest.raises(InputError, match=name):
             read(tmp_path / f"{name}.tar.gz")
+
+
+def test_links_in_an_archive_are_not_followed(cifar, tmp_path):
+    with tarfile.open(tmp_path / "links.tar.gz", "w:gz") as archive:
+        link = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, str(cifar / "test_batch.bin")
+        archive.addfile(link)
+    with pytest.raises(InputError, match="lacks test_batch"):
+        read(tmp_path / "links.tar.gz", "test")
 
 
 # Folders of images
@@ -250,6 +276,9 @@ def test_a_folder_a_class_is_split_for_good(tmp_path):
     assert (len(train), len(test), train.classes) == (8, 2, ("cat", "dog"))
     first = np.asarray(Image.open(tmp_path / "pets/cat/0.png")).transpose(2, 0, 1)
     assert any((image == first).all() for image in (*train.images, *test.images))
+    unit = train.images / 255
+    assert train.mean == test.mean == pytest.approx(unit.mean(axis=(0, 2, 3)))
+    assert train.std == test.std == pytest.approx(unit.std(axis=(0, 2, 3)))
 
 
 def test_folders_of_splits_share_normalisation(tmp_path):
@@ -259,6 +288,21 @@ def test_folders_of_splits_share_normalisation(tmp_path):
     assert train.images.shape == (10, 1, 6, 6)
     assert (len(test), test.mean, test.std) == (4, train.mean, train.std)
     assert train.mean[0] == pytest.approx(train.images.mean() / 255)
+
+
+@pytest.mark.parametrize("changes", [{"mode": "RGB"}, {"size": (6, 7)}])
+def test_images_for_testing_are_like_those_for_training(tmp_path, changes):
+    folders(tmp_path / "train", mode="L")
+    folders(tmp_path / "test", **{"mode": "L", **changes})
+    with pytest.raises(InputError, match="grey, 6x6 pixels: they must be alike"):
+        read(tmp_path, "test")
+
+
+def test_images_of_one_size_keep_it(tmp_path):
+    folders(tmp_path / "train", size=(6, 9))
+    folders(tmp_path / "test", size=(6, 9))
+    assert read(tmp_path, "test").images.shape == (10, 3, 6, 9)
+    assert read(tmp_path, "test", size=4).images.shape == (10, 3, 4, 4)
 
 
 def test_images_of_several_sizes_need_one(tmp_path):
@@ -288,6 +332,12 @@ def test_folders_that_are_no_data_set(tmp_path):
 def test_names(monkeypatch, tmp_path):
     assert (len(read("digits")), len(read("digits", "test"))) == (1438, 359)
     assert read("digits").images.max() == 1
+    x = read("digits").array()
+    assert (x.mean(), x.std()) == pytest.approx((0, 1), abs=1e-5)
+    assert read("digits", size=8).images.shape == (1438, 1, 8, 8)
+    for size in (0, 16):
+        with pytest.raises(InputError, match=f"size={size}"):
+            read("digits", size=size)
     for where, split in (("digit", "train"), (tmp_path / "x", "train"), ("digits", "valid")):
         with pytest.raises(MiniCNNError):
             read(where, split)
@@ -295,21 +345,35 @@ def test_names(monkeypatch, tmp_path):
         read("digit")
 
 
-def test_openml_through_scikit_learn(monkeypatch):
+def test_openml_through_scikit_learn(monkeypatch, tmp_path):
     class Found:
-        data = np.tile(np.arange(70_000)[:, None] % 256, (1, 784))
+        data = np.tile((np.arange(70_000) % 256).astype(np.uint8)[:, None], (1, 784))
         target = np.array([str(i % 10) for i in range(70_000)])
 
     asked = []
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda n, **_: asked.append(n) or Found)
-    train, test = read("mnist"), read("mnist", "test")
-    assert (asked, len(train), len(test)) == (["mnist_784"] * 2, 60_000, 10_000)
+
+    def fetch(name, **how):
+        asked.append((name, how))
+        return Found
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    train, test = read("mnist"), read("Fashion-MNIST", "test", home=tmp_path)
+    assert [name for name, _ in asked] == ["mnist_784", "Fashion-MNIST"]
+    assert [how["data_home"] for _, how in asked] == [None, str(tmp_path)]
+    assert all(how["parser"] == "pandas" or not find_spec("pandas") for _, how in asked)
+    assert (len(train), len(test)) == (60_000, 10_000)
     assert test.images[0, 0, 0, 0] == 60_000 % 256
-    assert test.labels[3] == 3
-
-    def unreachable(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", unreachable)
-    with pytest.raises(InputError, match="cannot be fetched from OpenML"):
+    assert (test.labels[3], test.classes[3], train.classes[3]) == (3, "dress", "3")
+    with pytest.raises(InputError, match="not of 60,000 images 3x32x32"):
         read("cifar-10")
+
+
+@pytest.mark.filterwarnings("ignore:A network error occurred")
+def test_openml_that_cannot_be_reached(monkeypatch, tmp_path):
+    def unreachable(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr("sklearn.datasets._openml.urlopen", unreachable)
+    monkeypatch.setattr("sklearn.datasets._openml.time.sleep", lambda _: None)
+    with pytest.raises(InputError, match=r"cannot be fetched from OpenML .*no network"):
+        read("cifar-10", home=tmp_path)

@@ -167,7 +167,9 @@ def test_a_stopped_surface_goes_on_and_ends_the_same(rng, tmp_path):
     assert seen == [7]  # nothing is left to do
 
 
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "loky"])
+@pytest.mark.parametrize(
+    "backend", ["threading", "multiprocessing", pytest.param("loky", marks=pytest.mark.slow)]
+)
 def test_any_number_of_workers_finds_the_same_bits(rng, backend):
     import joblib
 

@@ -17,11 +17,12 @@ from minicnn.data.rectangles import (
     pictures,
     read,
     simulate,
+    storage,
     write,
 )
-from minicnn.data.rectangles import dataset as dataset_module
+from minicnn.data.rectangles.bodies import bodies, energy, inverse_masses, walls
 from minicnn.data.rectangles.drawing import BORDER, DISC_CORNERS, FILL, INK, RADIUS
-from minicnn.data.rectangles.dynamics import bodies, energy, evolve, inverse_masses, walls
+from minicnn.data.rectangles.dynamics import evolve
 from minicnn.data.rectangles.geometry import corners
 from minicnn.errors import InputError, OutputError, ShapeError
 
@@ -29,21 +30,22 @@ TOLERANCE = 1e-12  # of the square's side: what rounding may let two rectangles 
 NO_FORCE, MIDDLE = np.zeros(2), np.zeros(2)
 
 
-def overlap(p: np.ndarray, q: np.ndarray) -> float:
-    """By how much two rectangles overlap along the axis where they do so least; 0 if apart."""
-    least = math.inf
+def overlap(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """By how much rectangles (..., 4, 2) overlap along the axis where they do so least, or 0."""
+    least = np.full(p.shape[:-2], np.inf)
     for polygon in (p, q):
         for k in (0, 1):
-            axis = polygon[k + 1] - polygon[k]
-            axis = axis / np.linalg.norm(axis)
-            a, b = p @ axis, q @ axis
-            least = min(least, a.max() - b.min(), b.max() - a.min())
-    return max(0.0, least)
+            axis = polygon[..., k + 1, :] - polygon[..., k, :]
+            axis = axis / np.linalg.norm(axis, axis=-1, keepdims=True)
+            a, b = (np.einsum("...ij,...j->...i", each, axis) for each in (p, q))
+            least = np.minimum(least, a.max(-1) - b.min(-1))
+            least = np.minimum(least, b.max(-1) - a.min(-1))
+    return np.maximum(0, least)
 
 
-def shoelace(polygon: np.ndarray) -> float:
-    x, y = polygon.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+def shoelace(polygons: np.ndarray) -> np.ndarray:
+    x, y = np.moveaxis(polygons, -1, 0)
+    return (x * np.roll(y, -1, -1) - y * np.roll(x, -1, -1)).sum(-1) / 2
 
 
 def run(sides, poses, velocities, inverse=None, *, frames=65, every=16, friction=0.0, **pull):
@@ -81,14 +83,12 @@ def in_a_box(rng, count=6, fast=1.0, friction=0.0):
 
 
 def check_apart(sides, path):
-    at = corners(sides, path)
-    for frame in at:
-        assert frame.min() >= -TOLERANCE
-        assert frame.max() <= 1 + TOLERANCE
-        for i in range(len(frame)):
-            for j in range(i):
-                assert overlap(frame[i], frame[j]) <= TOLERANCE
-    areas = np.array([[shoelace(polygon) for polygon in frame] for frame in at])
+    at = corners(sides, path)  # (frames, n, 4, 2)
+    assert at.min() >= -TOLERANCE
+    assert at.max() <= 1 + TOLERANCE
+    i, j = np.triu_indices(len(sides), 1)
+    assert overlap(at[:, i], at[:, j]).max() <= TOLERANCE
+    areas = shoelace(at)
     np.testing.assert_allclose(areas, np.broadcast_to(sides.prod(1), areas.shape), rtol=1e-12)
 
 
@@ -98,8 +98,7 @@ def test_never_overlap_and_keep_their_area(seed):
     check_apart(scene.sides, scene.poses)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_never_overlap_in_all_frames_of_many_scenes(seed):
     for number in range(50):
         scene = simulate(seed, number, frames=129)
@@ -176,8 +175,8 @@ def test_two_free_bodies_keep_momentum_angular_momentum_and_energy(aside, one, t
     np.testing.assert_allclose(angular, angular[0], atol=1e-13)
     energies = energy(speeds, inverse)
     np.testing.assert_allclose(energies, energies[0], rtol=1e-12)
-    for first, second in corners(sides, path):
-        assert overlap(first, second) <= TOLERANCE
+    at = corners(sides, path)
+    assert overlap(at[:, 0], at[:, 1]).max() <= TOLERANCE
 
 
 def test_equal_squares_that_meet_head_on_exchange_their_velocities():
@@ -244,13 +243,14 @@ def test_a_scene_starts_at_rest_apart_and_grabbed_inside():
         to_point = scene.point - start[scene.grabbed]
         assert (edges[:, 0] * to_point[:, 1] - edges[:, 1] * to_point[:, 0] >= 0).all()
         grown = corners(scene.sides + World().apart, scene.poses[0])
-        assert not any(overlap(grown[i], grown[j]) for i in range(10) for j in range(i))
+        i, j = np.triu_indices(10, 1)
+        assert overlap(grown[i], grown[j]).max() <= TOLERANCE
 
 
 def test_grabbing_points_are_spread_over_their_rectangles():
     grips = []
     for number in range(200):
-        scene = simulate(9, number)
+        scene = simulate(9, number, world=World(steps=1, force=0.0))  # the start is enough
         x, y, angle = scene.poses[0, scene.grabbed]
         dx, dy = scene.point - [x, y]
         along = math.cos(angle) * dx + math.sin(angle) * dy
@@ -401,7 +401,7 @@ def test_samples_do_not_depend_on_order_or_threads():
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(dataset_module, "PART", 4)
+    monkeypatch.setattr(storage, "PART", 4)
 
 
 def test_what_is_written_is_what_is_generated(tmp_path, small_parts):
@@ -453,12 +453,12 @@ def test_a_damaged_or_foreign_part(tmp_path, small_parts):
     whole = part.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"not a zip"):
         part.write_bytes(damaged)
-        with pytest.raises(InputError, match="part-00000.npz is damaged"):
+        with pytest.raises(InputError, match=r"part-00000\.npz is damaged"):
             read(folder)
         with pytest.raises(InputError, match="Remove it"):
             write(folder, 6, seed=1)
     part.unlink()
-    with pytest.raises(InputError, match="part-00000.npz is missing"):
+    with pytest.raises(InputError, match=r"part-00000\.npz is missing"):
         read(folder)
     write(folder, 6, seed=1)
     assert part.read_bytes()[:4] == whole[:4]
@@ -472,7 +472,7 @@ def test_a_damaged_or_foreign_part(tmp_path, small_parts):
 )  # fmt: skip
 def test_a_part_of_a_wrong_shape(tmp_path, levels):
     save_arrays(tmp_path / "part-00000.npz", {"about": "minicnn rectangles 1", "levels": levels})
-    with pytest.raises(InputError, match=r"needed is uint8"):
+    with pytest.raises(InputError, match="needed is uint8"):
         read(tmp_path)
 
 

@@ -235,6 +235,7 @@ from minicnn.cli import (  # noqa: E402, F401  (commands enter themselves)
     demo,
     explain,
     export,
+    landscape,
     look,
     look_activations,
     look_dead,
@@ -248,6 +249,7 @@ from minicnn.cli import (  # noqa: E402, F401  (commands enter themselves)
     plan,
     sanity,
     show,
+    study,
     trace,
     train,
 )

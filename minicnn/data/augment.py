@@ -30,7 +30,7 @@ class Augment:
     shift : int
         Up to so many whole pixels each way: random crops of the padded image.
     rotate : float
-        Up to so many degrees each way, about the centre.
+        Up to so many degrees each way, about the centre; 180 is any angle.
     scale : float
         Factors from 1 - scale to 1 + scale.
     flip : bool
@@ -59,9 +59,11 @@ class Augment:
     fill: str = "zero"
 
     def __post_init__(self) -> None:
-        if self.shift < 0 or self.rotate < 0 or self.cutout < 0 or not 0 <= self.scale < 1:
+        least = min(self.shift, self.cutout)
+        if not (least >= 0 and 0 <= self.rotate <= 180 and 0 <= self.scale < 1):
             raise InputError(
-                f"shift, rotate and cutout are 0 or more, scale from 0 to below 1; got {self}."
+                f"shift and cutout are 0 or more, rotate is 0 to 180, scale from 0 to below 1; got "
+                f"{self}."
             )
         if self.fill not in FILLS:
             raise InputError(f"fill={self.fill!r}: it is {', '.join(FILLS)}.")

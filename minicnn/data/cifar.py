@@ -8,8 +8,8 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from minicnn.errors import InputError
 
 __all__ = ["find_cifar", "read_cifar"]
 
-FOLDER, ARCHIVE, NAMES = "cifar-10-batches-bin", "cifar-10-binary.tar.gz", "batches.meta.txt"
+FOLDER, ARCHIVE = "cifar-10-batches-bin", "cifar-10-binary.tar.gz"
 FILES = {
     "train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
     "test": ("test_batch.bin",),
 }
 ROW = 1 + 3 * 32 * 32
+LONGEST = 10_000 * ROW  # bytes of a file
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
            "truck")  # fmt: skip
 
@@ -38,53 +39,50 @@ def find_cifar(path: Path) -> Path | None:
     return path / ARCHIVE if (path / ARCHIVE).is_file() else None
 
 
-def read_cifar(place: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Images (N, 3, 32, 32) uint8, labels (N) int64, and the classes' names.
+def read_cifar(place: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, 32, 32) uint8 and labels (N) int64, 0 to 9.
 
     Raises
     ------
     InputError
-        If a file is missing, truncated, or holds a label above 9.
+        If a file is missing, cut within an image, too long, or holds a label above 9.
     """
-    rows, classes = [], CLASSES
-    if place.is_dir():
-        rows = [_rows(place / name, (place / name).read_bytes) for name in FILES[split]
-                if _exists(place / name)]  # fmt: skip
-    else:
-        try:
-            with tarfile.open(place) as archive:
-                for name in FILES[split]:
-                    rows.append(_rows(Path(f"{place}:{name}"), _member(archive, place, name)))
-        except (tarfile.TarError, EOFError, OSError) as error:
+    read = _from_folder if place.is_dir() else _from_archive
+    try:
+        files = read(place, FILES[split])
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{place} cannot be read as CIFAR-10: {error}. Get it again.") from None
+    for name in FILES[split]:
+        if name not in files:
             raise InputError(
-                f"{place} cannot be read as an archive of CIFAR-10: {error}."
-            ) from None
-    table = np.concatenate(rows)
-    return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0].astype(np.int64), classes
+                f"{place} lacks {name}: CIFAR-10's binary version has six files. Get it again."
+            )
+    table = np.concatenate([_rows(place / name, files[name]) for name in FILES[split]])
+    return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0].astype(np.int64)
 
 
-def _exists(path: Path) -> bool:
-    if not path.is_file():
-        raise InputError(f"{path.parent} lacks {path.name}: CIFAR-10 has six files. Get it again.")
-    return True
+def _from_folder(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
 
 
-def _member(archive: tarfile.TarFile, place: Path, name: str) -> Callable[[], bytes]:
-    """How to read one file of the archive; nothing is unpacked."""
-    for member in archive.getmembers():
-        if Path(member.name).name == name and member.isfile():
-            file = archive.extractfile(member)
-            assert file is not None
-            return file.read
-    raise InputError(f"{place} holds no {name}: is it CIFAR-10's binary version?")
+def _from_archive(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """Files of the archive, read in one pass; nothing is unpacked to disk."""
+    files = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).name
+            file = archive.extractfile(member) if name in names and member.isfile() else None
+            if file is not None:
+                files[name] = file.read(LONGEST + 1)
+    return files
 
 
-def _rows(path: Path, read: Callable[[], bytes]) -> np.ndarray:
-    raw = read()
-    if not raw or len(raw) % ROW:
+def _rows(path: Path, raw: bytes) -> np.ndarray:
+    if not 0 < len(raw) <= LONGEST or len(raw) % ROW:
         raise InputError(
-            f"{path} holds {len(raw):,} bytes, not a multiple of {ROW} (label and 3x32x32 pixels "
-            f"an image): it is truncated or another file."
+            f"{path} holds {min(len(raw), LONGEST):,} bytes{' and more' * (len(raw) > LONGEST)}; a "
+            f"whole number of images, at most 10,000, of {ROW} bytes each (label and 3x32x32 "
+            f"pixels) is needed: it is truncated or another file."
         )
     table = np.frombuffer(raw, np.uint8).reshape(-1, ROW)
     if table[:, 0].max() > 9:

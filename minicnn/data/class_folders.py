@@ -6,12 +6,13 @@ folder/train/CLASS/*, folder/test/CLASS/*        (test may be called val or vali
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from minicnn.data.datasets import Dataset, fitted
+from minicnn.data.datasets import Dataset, fitted, halved
 from minicnn.data.photo import open_photo
 from minicnn.errors import InputError
 
@@ -27,7 +28,9 @@ def read_folders(folder: Path, split: str, size: int | None = None) -> Dataset:
     Parameters
     ----------
     folder : pathlib.Path
+        Where the classes' folders are.
     split : {"train", "test"}
+        Which part.
     size : int, optional
         The short side becomes this long, and the square in the middle is taken. May be left out
         where all images have one size already.
@@ -35,17 +38,20 @@ def read_folders(folder: Path, split: str, size: int | None = None) -> Dataset:
     Raises
     ------
     InputError
-        If there are no classes with images, sizes differ and none is given, or a split's classes
-        are not the other's.
+        If there are no classes with images, sizes differ and none is given, or a split's classes,
+        sizes or colours are not the other's.
     ImageError
         If an image cannot be read.
     """
-    own = {name: _child(folder, names) for name, names in SPLITS.items()}
+    name, own = folder.resolve().name, {of: _child(folder, names) for of, names in SPLITS.items()}
     if own["train"] is None:
-        whole = _read(folder, _classes(folder), size, None)
-        return whole.split(0.2, 0)[split == "test"]
+        classes = _classes(folder)
+        images, labels = _read(folder, classes, size)
+        return halved(images[:, : _channels(images)], labels, tuple(classes), name, split)
     classes = _classes(own["train"])
-    learned = _read(own["train"], classes, size, None)
+    images, labels = _read(own["train"], classes, size)
+    images = images[:, : _channels(images)]
+    learned = Dataset(images, labels, tuple(classes), name, *fitted(images))
     if split == "train":
         return learned
     if own["test"] is None:
@@ -56,7 +62,14 @@ def read_folders(folder: Path, split: str, size: int | None = None) -> Dataset:
             f"{own['test']} and {own['train']} must have the same classes; {', '.join(differ)} "
             f"is in one only."
         )
-    return _read(own["test"], classes, learned.images.shape[2], learned)
+    images, labels = _read(own["test"], classes, size)
+    channels = learned.images.shape[1]
+    if images.shape[2:] != learned.images.shape[2:] or channels < _channels(images):
+        raise InputError(
+            f"Images in {own['test']} are {_described(images)}, those in {own['train']} "
+            f"{_described(learned.images)}: they must be alike. Give a size, or convert them."
+        )
+    return replace(learned, images=images[:, :channels], labels=labels)
 
 
 def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -78,9 +91,10 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
 
 
-def _read(folder: Path, classes: list[str], size: int | None, like: Dataset | None) -> Dataset:
-    """All images of a folder; normalised and coloured as another set where one is given."""
-    pictures, labels = [], []
+def _read(folder: Path, classes: list[str], size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """All images of a folder, (N, 3, H, W) uint8, and their labels."""
+    pictures: list[np.ndarray] = []
+    labels: list[int] = []
     for label, name in enumerate(classes):
         for file in _files(folder / name):
             picture = np.asarray(_squared(open_photo(file), size))  # (H, W, 3)
@@ -92,12 +106,18 @@ def _read(folder: Path, classes: list[str], size: int | None, like: Dataset | No
                 )
             pictures.append(picture)
             labels.append(label)
-    images = np.stack(pictures).transpose(0, 3, 1, 2)
-    grey = bool((images == images[:, :1]).all()) if like is None else like.images.shape[1] == 1
-    images = np.ascontiguousarray(images[:, :1] if grey else images)
-    facts = fitted(images) if like is None else (like.mean, like.std)
-    name = folder.parent.name if like is not None or folder.name in SPLITS["train"] else folder.name
-    return Dataset(images, np.array(labels, np.int64), tuple(classes), name, *facts)
+    images = np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+    return images, np.array(labels, np.int64)
+
+
+def _channels(images: np.ndarray) -> int:
+    """1 where every image is grey, else 3."""
+    return 1 if (images == images[:, :1]).all() else 3
+
+
+def _described(images: np.ndarray) -> str:
+    grey = "grey" if _channels(images) == 1 else "coloured"
+    return f"{grey}, {images.shape[3]}x{images.shape[2]} pixels"
 
 
 def _squared(picture: Image.Image, size: int | None) -> Image.Image:

@@ -22,6 +22,7 @@ class Dataset:
     images : array (N, C, H, W)
         uint8, or float32 in 0..1.
     labels : int64 array (N)
+        Numbers of their classes.
     classes : sequence of str
         Their names.
     name : str
@@ -73,7 +74,7 @@ class Dataset:
         return f"<Dataset {self.name}: {len(self):,} images {shape}, {len(self.classes)} classes>"
 
     def subset(self, rows: Any) -> Self:
-        """The images of these rows: numbers, a slice or a mask."""
+        """The images of these rows: numbers, a slice or a mask (copies, unless it is a slice)."""
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def balanced(self, count: int, seed: int) -> Self:
@@ -82,8 +83,12 @@ class Dataset:
         Raises
         ------
         InputError
-            If a class has fewer.
+            If a class has fewer, or a number is out of its range.
         """
+        if count < 1 or seed < 0:
+            raise InputError(
+                f"{count} of each class by seed {seed}: at least 1, by seed 0 or more."
+            )
         generator, rows = np.random.default_rng(seed), []
         for label, name in enumerate(self.classes):
             own = np.flatnonzero(self.labels == label)
@@ -100,8 +105,10 @@ class Dataset:
         InputError
             If the share leaves nothing on either side.
         """
-        if not 0 < share < 1:
-            raise InputError(f"A share held out is between 0 and 1; got {share}.")
+        if not 0 < share < 1 or seed < 0:
+            raise InputError(
+                f"A share held out is between 0 and 1, a seed 0 or more; got {share} and {seed}."
+            )
         generator, held = np.random.default_rng(seed), np.zeros(len(self), bool)
         for label in range(len(self.classes)):
             own = generator.permutation(np.flatnonzero(self.labels == label))
@@ -156,6 +163,19 @@ class Dataset:
         images = self.images[:, ::-1] if how.order == "BGR" else self.images
         mean, std = (tuple(v / how.scale for v in values) for values in (how.mean, how.std))
         return replace(self, images=images, mean=mean, std=std)
+
+
+def halved(
+    images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], name: str, split: str
+) -> Dataset:
+    """A split of a set that comes in one piece: a fifth of each class, by seed 0, is for testing.
+
+    Mean and standard deviation are the training split's.
+    """
+    same = (0.0,) * images.shape[1], (1.0,) * images.shape[1]
+    train, test = Dataset(images, labels, classes, name, *same).split(0.2, 0)
+    mean, std = fitted(train.images)
+    return replace(train if split == "train" else test, mean=mean, std=std)
 
 
 def fitted(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,6 +9,7 @@ Source: yann.lecun.com/exdb/mnist.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -29,14 +30,21 @@ def find_idx(folder: Path, split: str) -> tuple[Path, Path] | None:
     InputError
         If only some of the files are there.
     """
-    names = [f"{PREFIXES[split]}-images-idx3-ubyte", f"{PREFIXES[split]}-labels-idx1-ubyte"]
-    found = [_first(folder, name) for name in names]
-    if found[0] is None and found[1] is None:
+    known = {
+        f"{prefix}-{kind}-ubyte": _first(folder, f"{prefix}-{kind}-ubyte")
+        for prefix in PREFIXES.values()
+        for kind in ("images-idx3", "labels-idx1")
+    }
+    if not any(known.values()):
         return None
-    for name, path in zip(names, found, strict=True):
+    found = []
+    for name, path in known.items():
+        if not name.startswith(PREFIXES[split]):
+            continue
         if path is None:
             raise InputError(f"{folder} lacks {name} (or {name}.gz), the {split} split's.")
-    return found[0], found[1]  # type: ignore[return-value]  # None is refused above
+        found.append(path)
+    return found[0], found[1]
 
 
 def _first(folder: Path, name: str) -> Path | None:
@@ -48,30 +56,31 @@ def _first(folder: Path, name: str) -> Path | None:
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """The numbers of an IDX file of unsigned bytes with so many axes.
+    """The numbers of an IDX file of unsigned bytes, uint8, with so many axes.
 
     Raises
     ------
     InputError
         If the file is damaged, of another type or another number of axes, too short or too long.
     """
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path} is damaged ({error}). Get it again.") from None
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): it may be damaged, get it again."
+        ) from None
     if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] != axes:
         raise InputError(
             f"{path} does not start as an IDX file of bytes with {axes} axes does: it has "
             f"{raw[:4].hex(' ')}, not 00 00 08 0{axes}. Is it another file under this name?"
         )
-    shape = tuple(int(n) for n in np.frombuffer(raw[4 : 4 + 4 * axes], ">i4"))
-    need = int(np.prod(shape, dtype=np.int64)) if len(shape) == axes and min(shape) >= 0 else -1
-    have = len(raw) - 4 - 4 * axes
-    if have != need:
+    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, 4 + 4 * axes, 4))
+    have = len(raw) - 4 - 4 * axes  # below 0 where the header itself is cut
+    if have != math.prod(shape):
         raise InputError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes; it holds {have:,}. "
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes; it holds "
+            f"{max(have, 0):,}. "
             f"It is truncated or damaged: get it again."
         )
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)

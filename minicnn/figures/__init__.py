@@ -15,6 +15,13 @@ from minicnn.figures.embedding_images import (
 from minicnn.figures.explain import explain_figure
 from minicnn.figures.fields import effective_field_figure, fields_figure
 from minicnn.figures.filters import filters_figure
+from minicnn.figures.landscape import (
+    LANDSCAPE_STYLES,
+    landscapes_figure,
+    trajectory_figure,
+)
+from minicnn.figures.landscape_curvature import curvature_figure
+from minicnn.figures.landscape_curves import curves_figure, scale_figure
 from minicnn.figures.learning import learning_figure
 from minicnn.figures.neighbours import Near, neighbours_figure
 from minicnn.figures.occlusion import occlusion_figure
@@ -22,10 +29,13 @@ from minicnn.figures.panels import comparison_figure, family_figure, selectivity
 from minicnn.figures.roofline import bars_figure, roofline_figure
 from minicnn.figures.sanity import randomisation_curves, randomisation_pictures
 from minicnn.figures.save import check_format, save
+from minicnn.figures.studies import study_figure
 from minicnn.figures.units import layer_figure, unit_map_figure, units_figure
 
 __all__ = [
     "DISPLAYS",
+    "LANDSCAPE_STYLES",
+    "STYLES",
     "Display",
     "Figure",
     "Near",
@@ -34,6 +44,8 @@ __all__ = [
     "check_format",
     "comparison_figure",
     "conservation_figure",
+    "curvature_figure",
+    "curves_figure",
     "dead_figure",
     "display_named",
     "effective_field_figure",
@@ -44,6 +56,7 @@ __all__ = [
     "family_figure",
     "fields_figure",
     "filters_figure",
+    "landscapes_figure",
     "layer_figure",
     "learning_figure",
     "neighbours_figure",
@@ -52,10 +65,13 @@ __all__ = [
     "randomisation_pictures",
     "roofline_figure",
     "save",
+    "scale_figure",
     "selectivity_figure",
     "sigmoid",
+    "study_figure",
     "symmetric",
     "thumbnail",
+    "trajectory_figure",
     "unit_map_figure",
     "units_figure",
 ]

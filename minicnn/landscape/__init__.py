@@ -1,5 +1,6 @@
 """Landscapes: the loss around what a network learned.
 
+samples               which images, normalised as the network asks
 weights, directions   where to go from there: filter-normalised random directions, other solutions
 trajectory            the plane in which a training moved
 evaluation, surface   loss and accuracy at the points of a grid
@@ -13,6 +14,7 @@ from minicnn.landscape.directions import Direction, normalised, random_direction
 from minicnn.landscape.evaluation import Evaluator
 from minicnn.landscape.hessian import Curvature, HessianProducts, curvature, extreme_eigenvalues
 from minicnn.landscape.rescale import Rescalable, rescalable, rescale
+from minicnn.landscape.samples import samples_of
 from minicnn.landscape.surface import Surface, axis, surface
 from minicnn.landscape.trajectory import Trajectory, trajectory
 
@@ -33,6 +35,7 @@ __all__ = [
     "random_direction",
     "rescalable",
     "rescale",
+    "samples_of",
     "surface",
     "towards",
     "trajectory",

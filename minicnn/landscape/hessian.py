@@ -2,18 +2,20 @@
 
     H v = d/dtheta <dL/dtheta, v>              L averaged over the samples
     lambda_1 = the eigenvalue of largest magnitude of H, by Lanczos' method
-    the other end = 0.51 lambda_1 + the same of H - 0.51 lambda_1 I
+    the other end = 0.51 lambda_1 + the same of H - 0.51 lambda_1 I, at its other end
 
 Gradients are networks of transposed blocks, so they can be differentiated again and the products
 are exact; nothing but products is ever made of H. The graph of the gradient is kept from product to
 product where one batch holds all samples; else each batch's is forgotten before the next is made.
-Only weights count by default, as in the authors' code: `ignore="none"` takes biases and
-the parameters of batch norm along. The authors' products *sum* over batches; here they average, so
+
+Only weights count by default, as in the authors' code: `ignore="none"` takes biases and the
+parameters of batch norm along. The authors' products *sum* over batches; here they average, so
 eigenvalues do not grow with the number of samples.
 
-The shift by 0.51 lambda_1 makes the other end the largest in magnitude: lambda_1 itself becomes
-0.49 lambda_1, and whatever is below zero lies beyond -0.51 lambda_1. An end that is small beside
-lambda_1 is found to about `tolerance` times 0.51 lambda_1.
+Lanczos' method finds an eigenvalue to a share (`tolerance`) of its magnitude, so an end near zero
+would take it long. Shifted by 0.51 lambda_1, the other end is as far from zero as lambda_1, and is
+found to about `tolerance` times 0.51 lambda_1. (The authors take the largest magnitude there too,
+which finds lambda_1 again where all eigenvalues are well above zero.)
 
 Source: Li et al. 2018, section 6; Pearlmutter 1994 for the products.
 """
@@ -195,11 +197,11 @@ def extreme_eigenvalues(
     (-1.0, 7.0)
     """
     start = np.random.default_rng(seed).standard_normal(size)
-    first = _largest(product, start, tolerance, most)
+    first = _end("LM", product, start, tolerance, most)
     if not np.isfinite(first) or first == 0:
         return first, first
-    shift = SHIFT * first
-    second = _largest(lambda v: product(v) - shift * v, start, tolerance, most) + shift
+    shift, side = SHIFT * first, "SA" if first > 0 else "LA"
+    second = _end(side, lambda v: product(v) - shift * v, start, tolerance, most) + shift
     return (second, first) if first > 0 else (first, second)
 
 
@@ -261,23 +263,24 @@ def _eigenvalues(task: Task, points: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def _largest(
-    product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float, most: int
+def _end(
+    which: str,
+    product: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    tolerance: float,
+    most: int,
 ) -> float:
-    """The eigenvalue of largest magnitude; NaN where there is none to be found."""
+    """The eigenvalue at one end, in scipy's names of ends; NaN where there is none to be found."""
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-    def finite(vector: np.ndarray) -> np.ndarray:
-        found = product(vector)
-        if not np.all(np.isfinite(found)):
-            raise FloatingPointError("a product with the Hessian is not finite")
-        return found
-
-    operator = LinearOperator((len(start), len(start)), matvec=finite, dtype=np.float64)
+    operator = LinearOperator((len(start), len(start)), matvec=product, dtype=np.float64)
+    first = product(start)
+    if not np.all(np.isfinite(first)) or not first.any():
+        return 0.0 if np.all(first == 0) else float("nan")
     try:
-        found = eigsh(operator, 1, which="LM", v0=start, tol=tolerance, maxiter=most,
+        found = eigsh(operator, 1, which=which, v0=start, tol=tolerance, maxiter=most,
                       return_eigenvectors=False)  # fmt: skip
-    except (FloatingPointError, ArpackError):
+    except ArpackError:  # it did not converge
         return float("nan")
     return float(found[0])
 

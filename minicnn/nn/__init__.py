@@ -38,6 +38,7 @@ from minicnn.nn.layers import (
 from minicnn.nn.module import Module, around
 from minicnn.nn.objectives import Classification, Objective, Regression
 from minicnn.nn.optimisers import SGD, Adam, AdamW, Optimiser, clip_gradients, gradient_norm
+from minicnn.nn.pretrained import Pretrained
 from minicnn.nn.recipes import recipe
 from minicnn.nn.schedules import (
     SCHEDULES,
@@ -79,6 +80,7 @@ __all__ = [
     "Objective",
     "OneCycle",
     "Optimiser",
+    "Pretrained",
     "Progress",
     "ReLU",
     "Recipe",

@@ -42,6 +42,7 @@ def predict(
     Parameters
     ----------
     model : Module or Network
+        A network is run as it is, without its softmax.
     samples : Dataset or array (N, C, H, W)
         An array is what the network reads, normalised. A data set is normalised as a network says
         that it reads images, else by the numbers of its own.
@@ -68,7 +69,9 @@ def evaluate(
     Parameters
     ----------
     model : Module or Network
+        A network is run as it is, without its softmax.
     samples : Dataset or (x, targets)
+        What it is measured on; see `predict`.
     objective : Objective, optional
         Cross-entropy and accuracy by default.
     batch : int

@@ -88,12 +88,16 @@ def draw(
     UnknownNameError
         If there is no such scheme.
     InputError
-        If the shape has fewer than two axes: fans are not defined.
+        If the shape has fewer than two axes, or no numbers: fans are not defined.
     """
     if scheme not in SCHEMES:
         raise UnknownNameError(f"No initialisation {scheme!r}. {nearest(scheme, SCHEMES)}")
     if len(shape) < 2:
         raise InputError(f"A weight has two axes or more, (out, in, ...); got shape {shape}.")
+    if 0 in shape:
+        raise InputError(
+            f"A weight of shape {shape} holds no numbers. Are the images too small for the network?"
+        )
     return SCHEMES[scheme](generator, shape, gain).astype(np.float32)
 
 

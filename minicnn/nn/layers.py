@@ -90,7 +90,7 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        if in_channels % groups or out_channels % groups:
+        if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(
                 f"Conv2d: {groups} groups do not divide {in_channels} input and {out_channels} "
                 f"output channels."

@@ -112,11 +112,17 @@ class Module:
         """Itself and all below."""
         return (module for _, module in self.named_modules())
 
+    def own(self, kind: type) -> dict[str, Any]:
+        """Its own tensors or arrays by name, without those of modules below."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, kind)}
+
     def _named(self, kind: type) -> dict[str, Any]:
-        found = {}
+        found: dict[str, Any] = {}
+        seen: set[int] = set()
         for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, kind):
+            for name, value in module.own(kind).items():
+                if id(value) not in seen:  # what two layers share has its first path, and one step
+                    seen.add(id(value))
                     found[f"{path}.{name}" if path else name] = value
         return found
 
@@ -179,10 +185,11 @@ class Module:
 
     def requires_grad(self, mode: bool = True) -> Self:
         """Let all its parameters learn, or freeze them; gives itself."""
-        for module in self.modules():
-            for name, value in list(vars(module).items()):
-                if isinstance(value, Tensor):
-                    setattr(module, name, Tensor(value.data, requires_grad=mode))
+        for name, value in self.own(Tensor).items():
+            if value.requires_grad != mode:
+                setattr(self, name, Tensor(value.data, requires_grad=mode))
+        for module in self.children().values():
+            module.requires_grad(mode)
         return self
 
     def reseed(self, *seed: int) -> None:

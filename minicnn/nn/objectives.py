@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from minicnn import functional as F
+from minicnn.errors import ShapeError
 from minicnn.tensor import Tensor
 
 __all__ = ["Classification", "Objective", "Regression"]
@@ -57,17 +58,28 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """Mean squared error; the score is each sample's root mean squared error."""
+    """Mean squared error; the score is each sample's root mean squared error.
+
+    Targets that do not have the outputs' shape are a `ShapeError`.
+    """
 
     score: str = "root mean squared error"
 
     def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        _check_alike(outputs.shape, targets.shape)
         difference = outputs - targets
         return (difference * difference).mean()
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        _check_alike(outputs.shape, targets.shape)
         squares = (outputs.astype(np.float64) - targets) ** 2
         return squares.reshape(len(squares), -1).mean(axis=1)
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.sqrt(self.losses(outputs, targets))
+
+
+def _check_alike(outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    """Arrays that only broadcast against each other would give a number too, and a wrong one."""
+    if outputs != targets:
+        raise ShapeError(f"Targets have the outputs' shape {outputs}; got {targets}.")

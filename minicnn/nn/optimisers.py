@@ -11,6 +11,7 @@ and Hutter 2019, algorithm 2. The arithmetic stands in `kernels/reference.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Optimiser:
         self.parameters = {name: t for name, t in named.items() if t.requires_grad}
         if not self.parameters:
             raise InputError("An optimiser needs parameters that require gradients; it got none.")
-        if not rate > 0 or decay < 0:
+        if not 0 < rate < inf or not 0 <= decay < inf:
             raise InputError(
                 f"The rate is above 0 and the decay not below; got rate={rate}, decay={decay}."
             )
@@ -101,8 +102,9 @@ class Optimiser:
             If it is the state of another one; then nothing is changed.
         """
         own = self.state_dict()
-        for name, array in own.items():
-            if name not in state or np.shape(state[name]) != array.shape:
+        for name in {**own, **state}:
+            both = name in own and name in state
+            if not both or np.shape(state[name]) != own[name].shape:
                 raise InputError(f"This is not the state of this {type(self).__name__}: {name}.")
         for name, array in own.items():
             array[...] = state[name]
@@ -138,6 +140,8 @@ class SGD(Optimiser):
         nesterov: bool = False,
         decay_vectors: bool = True,
     ) -> None:
+        if not 0 <= momentum < inf:
+            raise InputError(f"The momentum is 0 or above; got {momentum}.")
         if nesterov and (momentum <= 0 or dampening):
             raise InputError("Nesterov's momentum needs momentum above 0 and no dampening.")
         super().__init__(parameters, rate, decay, decay_vectors)
@@ -170,6 +174,11 @@ class Adam(Optimiser):
         decay: float = 0.0,
         decay_vectors: bool = True,
     ) -> None:
+        if not all(0 <= beta < 1 for beta in betas) or not 0 <= epsilon < inf:
+            raise InputError(
+                f"The betas are from 0 to below 1 and epsilon not below 0; got betas={betas}, "
+                f"epsilon={epsilon}."
+            )
         super().__init__(parameters, rate, decay, decay_vectors)
         self.betas, self.epsilon = betas, epsilon
 

@@ -7,9 +7,10 @@
 Fleuret, "Predicting the dynamics of 2d objects with a deep residual network", arXiv:1610.04032.
 """
 
-from minicnn.data.rectangles.dataset import generate, pictures, read, write
+from minicnn.data.rectangles.dataset import generate, pictures
 from minicnn.data.rectangles.drawing import draw, draw_point
 from minicnn.data.rectangles.scene import Scene, World, simulate
+from minicnn.data.rectangles.storage import read, write
 
 __all__ = [
     "Scene",

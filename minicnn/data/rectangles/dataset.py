@@ -1,36 +1,24 @@
 """The data set: for each scene, pictures of the grabbed point, of the start, and of the result.
 
 Sample k depends on the seed and on k only, so threads make them in any order with equal results.
-Pictures have 256 levels of grey, as picture files do; a file keeps them as bytes, without loss.
-
-On disk, a data set is a folder of parts `part-00000.npz`, ... of 1,024 samples each (the last one
-may hold fewer). A part is written whole or not at all, so an interrupted writing goes on with the
-first part that is missing.
+Pictures have 256 levels of grey, as picture files do.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-from minicnn.checkpoint import save_arrays
 from minicnn.data.rectangles.drawing import draw, draw_point
 from minicnn.data.rectangles.scene import Scene, World, simulate
-from minicnn.errors import InputError, OutputError
+from minicnn.errors import InputError
 from minicnn.progress import Track, silent
 
-__all__ = ["generate", "pictures", "read", "write"]
+__all__ = ["SIZE", "generate", "made", "pictures", "tones"]
 
 SIZE = 64  # pixels of a side
-PART = 1024  # samples of a file
-LAYOUT = "minicnn rectangles 1"  # name and version of what is in a file
 
 
 def pictures(scene: Scene, size: int = SIZE) -> np.ndarray:
@@ -39,6 +27,7 @@ def pictures(scene: Scene, size: int = SIZE) -> np.ndarray:
     Parameters
     ----------
     scene : Scene
+        Its first and its last frame are drawn.
     size : int
         Pixels of a side.
 
@@ -47,12 +36,12 @@ def pictures(scene: Scene, size: int = SIZE) -> np.ndarray:
     numpy.ndarray of uint8, shape (3, size, size)
         The grabbed point, the start, the result; 255 is white.
     """
-    tones = [
+    three = [
         draw_point(scene.point, size),
         draw(scene.sides, scene.poses[0], size),
         draw(scene.sides, scene.poses[-1], size),
     ]
-    return np.rint(255 * np.stack(tones)).astype(np.uint8)
+    return np.rint(255 * np.stack(three)).astype(np.uint8)
 
 
 def generate(
@@ -76,6 +65,7 @@ def generate(
     track : Track
         Shows the progress.
     world : World, optional
+        Other numbers than the usual ones.
     workers : int, optional
         Threads, by default as many as there are cores. The result does not depend on it.
 
@@ -97,11 +87,10 @@ def generate(
     >>> x.shape, y.shape
     ((3, 2, 64, 64), (3, 1, 64, 64))
     """
-    tones = _tones(_made(count, seed, first, track, world or World(), workers))
-    return tones[:, :2], tones[:, 2:]
+    return tones(made(count, seed, first, track, world or World(), workers))
 
 
-def _made(
+def made(
     count: int, seed: int, first: int, track: Track, world: World, workers: int | None
 ) -> np.ndarray:
     """Pictures of scenes first, first + 1, ...: uint8 (count, 3, 64, 64)."""
@@ -110,10 +99,10 @@ def _made(
             f"{count} samples from number {first} on, by {workers or 'all'} threads: give at least "
             f"1 sample and 1 thread, and a number of 0 or more."
         )
-    made = np.empty((count, 3, SIZE, SIZE), np.uint8)
+    levels = np.empty((count, 3, SIZE, SIZE), np.uint8)
 
     def make(k: int) -> None:
-        made[k] = pictures(simulate(seed, first + k, world=world))
+        levels[k] = pictures(simulate(seed, first + k, world=world))
 
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
     try:
@@ -121,146 +110,10 @@ def _made(
             pass
     finally:
         pool.shutdown(cancel_futures=True)
-    return made
+    return levels
 
 
-def _tones(levels: np.ndarray) -> np.ndarray:
-    return levels.astype(np.float32) / np.float32(255)
-
-
-# On disk
-
-
-def write(
-    folder: str | os.PathLike[str],
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    track: Track = silent,
-    world: World | None = None,
-    workers: int | None = None,
-) -> None:
-    """Make samples and keep them; parts that are there already are not made again.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where the parts are to stand; it is made if need be, in a folder that exists.
-    count, seed, first, track, world, workers
-        As for `generate`.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range, or the folder holds other samples or a damaged part.
-    OutputError
-        If the folder cannot be written.
-    """
-    folder, world = Path(folder), world or World()
-    if count < 1 or first < 0 or seed < 0:
-        raise InputError(
-            f"{count} samples from number {first} on of seed {seed}: give at least 1 sample, and "
-            f"numbers of 0 or more."
-        )
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot make the folder {folder}: {error.strerror}. Choose another."
-        ) from None
-    starts = range(0, count, PART)
-    for start in track(starts, f"parts of {PART} samples", len(starts)):
-        path, size = _part(folder, start // PART), min(PART, count - start)
-        about = _about(seed, first, world)
-        if path.exists() and len(_read_part(path, about)[1]) >= size:
-            continue
-        levels = _made(size, seed, first + start, silent, world, workers)
-        save_arrays(path, {"about": np.array(about), "levels": levels})
-
-
-def read(folder: str | os.PathLike[str], count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read the samples that `write` kept.
-
-    Parameters
-    ----------
-    folder : path-like
-    count : int, optional
-        How many, from the first on; by default all.
-
-    Returns
-    -------
-    x : numpy.ndarray of float32, shape (count, 2, 64, 64)
-    y : numpy.ndarray of float32, shape (count, 1, 64, 64)
-        As `generate` makes them, bit for bit.
-
-    Raises
-    ------
-    InputError
-        If there are none or fewer, or a part is damaged, missing or of another data set.
-    """
-    folder = Path(folder)
-    read_parts: list[np.ndarray] = []
-    have = 0
-    for levels in _parts(folder):
-        read_parts.append(levels)
-        have += len(levels)
-        if count is not None and have >= count:
-            break
-    if have == 0 or (count is not None and not 1 <= count <= have):
-        raise InputError(
-            f"{folder} holds {have} samples of rectangles, not {count or 'any'}. Make them with "
-            f"minicnn.data.rectangles.write."
-        )
-    tones = _tones(np.concatenate(read_parts)[:count])
-    return tones[:, :2], tones[:, 2:]
-
-
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.npz"
-
-
-def _about(seed: int, first: int, world: World) -> str:
-    """What samples these are."""
-    about = {"layout": LAYOUT, "seed": seed, "first": first, "world": asdict(world)}
-    return json.dumps(about, sort_keys=True)
-
-
-def _parts(folder: Path) -> Iterator[np.ndarray]:
-    """The levels of one part after the other."""
-    names = sorted(path.name for path in folder.glob("part-*.npz"))
-    about = None
-    for number in range(len(names)):
-        path = _part(folder, number)
-        if path.name not in names:
-            raise InputError(f"{path} is missing. Write the data set again: it makes only that.")
-        found, levels = _read_part(path, about)
-        about = about or found
-        if len(levels) < PART and number + 1 < len(names):
-            raise InputError(
-                f"{path} holds {len(levels)} samples of {PART}, and others follow. Write the data "
-                f"set again: it makes only that part."
-            )
-        yield levels
-
-
-def _read_part(path: Path, about: str | None) -> tuple[str, np.ndarray]:
-    """One part, checked: what it is about and its levels."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found, levels = str(file["about"]), file["levels"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is damaged or no part of a data set of rectangles ({error}). Remove it and "
-            f"write the data set again: it makes only that part."
-        ) from None
-    if levels.dtype != np.uint8 or levels.shape != (len(levels), 3, SIZE, SIZE) or not len(levels):
-        raise InputError(
-            f"{path} holds an array {levels.dtype} {levels.shape}; needed is uint8 "
-            f"(n, 3, {SIZE}, {SIZE}). Remove it and write the data set again."
-        )
-    if LAYOUT not in found or (about is not None and found != about):
-        raise InputError(
-            f"{path} holds other samples: {found}; wanted are {about or LAYOUT}. Choose another "
-            f"folder, or the same seed, first number and world."
-        )
-    return found, levels
+def tones(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From levels of grey to a network's inputs and targets: float32 from 0 to 1."""
+    scaled = levels.astype(np.float32) / np.float32(255)
+    return scaled[:, :2], scaled[:, 2:]

@@ -143,4 +143,4 @@ def _cells(polygon: np.ndarray, count: int, axis: int, most: int) -> tuple[int, 
     low = high = polygon[0, axis]
     for k in range(1, count):
         low, high = min(low, polygon[k, axis]), max(high, polygon[k, axis])
-    return max(0, int(math.floor(low))), min(most, int(math.ceil(high)))
+    return max(0, math.floor(low)), min(most, math.ceil(high))

@@ -20,120 +20,22 @@ Walls are rectangles of infinite mass: 1/m = 1/I = 0.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.data.rectangles.bodies import Bodies
 from minicnn.data.rectangles.compiling import compiled, inner
 from minicnn.data.rectangles.geometry import (
     MOST_CORNERS,
     copy_rows,
-    corners,
     gap,
     put_corners,
     shared,
 )
 
-__all__ = ["Bodies", "bodies", "energy", "evolve", "inverse_masses", "walls"]
+__all__ = ["evolve"]
 
 MOST_BOUNCES = 40  # rounds of collisions within one step
-
-
-class Bodies(NamedTuple):
-    """Some rectangles on their way, and what a step needs to note about them.
-
-    Make it by `bodies`; `evolve` changes it in place.
-    """
-
-    sides: np.ndarray  # (n, 2): width, height
-    inverse: np.ndarray  # (n, 2): 1/m, 1/I
-    poses: np.ndarray  # (n, 3): x, y, angle
-    velocities: np.ndarray  # (n, 3)
-    corners: np.ndarray  # (n, 4, 2)
-    ahead: np.ndarray  # (n, 4, 2): the corners after the step that is tried
-    boxes: np.ndarray  # (n, 2, 2): lowest and highest x and y of those
-    still: np.ndarray  # (n,): bool, which ones keep their place in this step
-
-
-def bodies(
-    sides: np.ndarray, poses: np.ndarray, velocities: np.ndarray, inverse: np.ndarray
-) -> Bodies:
-    """Rectangles ready to move.
-
-    Parameters
-    ----------
-    sides : numpy.ndarray, shape (n, 2)
-        Width and height.
-    poses : numpy.ndarray, shape (n, 3)
-        Centre and angle (radians). No two may overlap.
-    velocities : numpy.ndarray, shape (n, 3)
-        Of the centre and of the angle.
-    inverse : numpy.ndarray, shape (n, 2)
-        1/m and 1/I; 0 for what does not move.
-
-    Returns
-    -------
-    Bodies
-        Of copies of these arrays.
-    """
-    sides, poses, velocities, inverse = (
-        np.array(a, np.float64) for a in (sides, poses, velocities, inverse)
-    )
-    at = np.ascontiguousarray(corners(sides, poses))
-    boxes = np.stack([at.min(1), at.max(1)], 1)
-    return Bodies(sides, inverse, poses, velocities, at, at.copy(), boxes, np.zeros(len(at), bool))
-
-
-def walls() -> tuple[np.ndarray, np.ndarray]:
-    """The four walls around the unit square.
-
-    Returns
-    -------
-    sides : numpy.ndarray of float64, shape (4, 2)
-    poses : numpy.ndarray of float64, shape (4, 3)
-        Left, right, below, above.
-    """
-    sides = np.array([[1.0, 4.0], [1.0, 4.0], [4.0, 1.0], [4.0, 1.0]])
-    poses = np.array([[-0.5, 0.5, 0], [1.5, 0.5, 0], [0.5, -0.5, 0], [0.5, 1.5, 0]])
-    return sides, poses
-
-
-def inverse_masses(sides: np.ndarray) -> np.ndarray:
-    """1/m and 1/I of rectangles whose mass is their area.
-
-    Parameters
-    ----------
-    sides : numpy.ndarray, shape (n, 2)
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n, 2)
-
-    Examples
-    --------
-    >>> inverse_masses(np.array([[0.5, 0.5]])).tolist()
-    [[4.0, 96.0]]
-    """
-    mass = sides.prod(1)
-    inertia = mass * (sides**2).sum(1) / 12
-    return 1 / np.stack([mass, inertia], 1)
-
-
-def energy(velocities: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Kinetic energy, the sum over all bodies of m v^2 / 2 + I w^2 / 2.
-
-    Parameters
-    ----------
-    velocities : numpy.ndarray, shape (..., n, 3)
-        vx, vy and the angular velocity w.
-    inverse : numpy.ndarray, shape (n, 2)
-        1/m and 1/I, none of them 0.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (...)
-    """
-    return np.asarray((velocities**2 / (2 * inverse[:, [0, 0, 1]])).sum((-2, -1)))
 
 
 @compiled
@@ -159,6 +61,7 @@ def evolve(
     grip : numpy.ndarray of float64, shape (2,)
         Where: along its width and its height, from its centre. The grip moves with the body.
     force : numpy.ndarray of float64, shape (2,)
+        In x and y.
     friction : float
         The rate c at which the fluid slows motion and rotation, per unit of time.
     step : float
@@ -215,33 +118,47 @@ def pull(
 def move(some: Bodies, step: float) -> int:
     """One step: try it, bounce what would overlap, and make it once nothing does.
 
-    Returns how many bodies kept their place instead.
+    After many rounds, what would overlap keeps its place instead; this returns how many did. That
+    ends at the latest when all keep their places, where nothing overlapped before.
     """
     for i in range(len(some.poses)):
         some.still[i] = False
-    for _ in range(MOST_BOUNCES):
+    look_ahead(some, step)
+    rounds = 0
+    while meet(some, rounds < MOST_BOUNCES):
+        rounds += 1
         look_ahead(some, step)
-        if not meet(some, True):
-            break
-    else:
-        # At the latest this ends when all keep their places, where nothing overlapped before.
-        look_ahead(some, step)
-        while meet(some, False):
-            look_ahead(some, step)
     stopped = 0
     for i in range(len(some.poses)):
         stopped += some.still[i]
         for k in range(3):
             some.poses[i, k] += 0.0 if some.still[i] else step * some.velocities[i, k]
-        copy_rows(some.ahead[i], 4, some.corners[i])
+        copy_corners(some.ahead, i, some.corners)
     return stopped
 
 
 @inner
 def at_rest(some: Bodies, i: int) -> bool:
     """Whether a body stays where it is in this step."""
-    v = some.velocities[i]
-    return some.still[i] or (v[0] == 0 and v[1] == 0 and v[2] == 0)
+    v = some.velocities  # no view v[i]: views count references, which takes most of the time here
+    return some.still[i] or (v[i, 0] == 0 and v[i, 1] == 0 and v[i, 2] == 0)
+
+
+@inner
+def copy_corners(source: np.ndarray, i: int, out: np.ndarray) -> None:
+    """Copy the corners of body i."""
+    for k in range(4):
+        for axis in range(2):
+            out[i, k, axis] = source[i, k, axis]
+
+
+@inner
+def boxes_apart(boxes: np.ndarray, i: int, j: int) -> bool:
+    """Whether the upright boxes around two bodies do not overlap: then they do not either."""
+    for axis in range(2):
+        if boxes[i, 1, axis] <= boxes[j, 0, axis] or boxes[j, 1, axis] <= boxes[i, 0, axis]:
+            return True
+    return False
 
 
 @inner
@@ -250,7 +167,7 @@ def look_ahead(some: Bodies, step: float) -> None:
     pose = np.empty(3)
     for i in range(len(some.poses)):
         if at_rest(some, i):
-            copy_rows(some.corners[i], 4, some.ahead[i])
+            copy_corners(some.corners, i, some.ahead)
         else:
             for k in range(3):
                 pose[k] = some.poses[i, k] + step * some.velocities[i, k]
@@ -269,10 +186,7 @@ def meet(some: Bodies, collide: bool) -> bool:
     found = False
     for i in range(len(some.poses)):
         for j in range(i + 1, len(some.poses)):
-            a, b = some.boxes[i], some.boxes[j]
-            if a[1, 0] <= b[0, 0] or b[1, 0] <= a[0, 0] or a[1, 1] <= b[0, 1] or b[1, 1] <= a[0, 1]:
-                continue
-            if at_rest(some, i) and at_rest(some, j):
+            if (at_rest(some, i) and at_rest(some, j)) or boxes_apart(some.boxes, i, j):
                 continue
             depth, nx, ny = gap(some.ahead[i], some.ahead[j])
             if depth >= 0:

@@ -115,7 +115,7 @@ def cut(
     kept = 0
     for k in range(count):
         ax, ay = polygon[k, 0], polygon[k, 1]
-        after = k + 1 if k + 1 < count else 0
+        after = (k + 1) % count
         bx, by = polygon[after, 0], polygon[after, 1]
         a = (ax - px) * nx + (ay - py) * ny  # signed distances to the line
         b = (bx - px) * nx + (by - py) * ny
@@ -132,8 +132,8 @@ def cut(
 @inner
 def shared(p: np.ndarray, q: np.ndarray, one: np.ndarray, two: np.ndarray) -> int:
     """Write the corners of what two rectangles share to `one`; `two` is scratch of that size."""
-    count = 4
-    copy_rows(p, 4, one)
+    count = len(p)
+    copy_rows(p, len(p), one)
     for k in range(4):
         after = (k + 1) % 4
         nx, ny = q[after, 1] - q[k, 1], q[k, 0] - q[after, 0]
@@ -147,6 +147,6 @@ def area(polygon: np.ndarray, count: int) -> float:
     """The area of a polygon; positive where its corners run counter-clockwise."""
     twice = 0.0
     for k in range(count):
-        after = k + 1 if k + 1 < count else 0
+        after = (k + 1) % count
         twice += polygon[k, 0] * polygon[after, 1] - polygon[after, 0] * polygon[k, 1]
     return twice / 2

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.data.rectangles.bodies import bodies, inverse_masses, walls
 from minicnn.data.rectangles.compiling import compiled
-from minicnn.data.rectangles.dynamics import bodies, evolve, inverse_masses, walls
+from minicnn.data.rectangles.dynamics import evolve
 from minicnn.data.rectangles.geometry import corners, gap, put_corners
 from minicnn.errors import InputError
 
@@ -136,6 +137,7 @@ def simulate(seed: int, number: int, frames: int = 2, world: World | None = None
         At how many moments to note where all are, 2 or more: the start, the end, and others at
         equal distances; `frames - 1` must divide the number of steps.
     world : World, optional
+        Other numbers than the usual ones.
 
     Returns
     -------

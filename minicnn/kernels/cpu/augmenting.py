@@ -29,6 +29,7 @@ from minicnn.kernels.cpu.team import threads
 __all__ = ["COLUMNS", "FILLS", "augmented"]
 
 FILLS = {"zero": 0, "edge": 1, "reflect": 2}
+PIECE = 2**20  # values copied in about 1 ms: less is not worth the start of a thread
 COLUMNS = ("down", "right", "angle", "factor", "mirror", "top", "left")  # of the table of draws
 
 
@@ -45,46 +46,63 @@ def _within(place, size, fill):
     return 2 * size - 2 - place if place >= size else place
 
 
+@inline
+def _shifted(x, down, right, mirror, fill, scale, offset, places, y):
+    """By whole pixels: x (C, H, W) to y (H, W, C); `places` is room for W columns."""
+    channels, height, width = x.shape
+    for j in range(width):
+        places[j] = _within((width - 1 - j if mirror else j) - right, width, fill)
+    for i in range(height):
+        row = _within(i - down, height, fill)
+        for c in range(channels):
+            for j in range(width):
+                column = places[j]
+                value = np.float32(x[c, row, column]) if row >= 0 and column >= 0 else np.float32(0)
+                y[i, j, c] = value * scale[c] + offset[c]
+
+
+@inline
+def _turned(x, down, right, angle, factor, mirror, fill, scale, offset, y):
+    """By any map, bilinearly: x (C, H, W) to y (H, W, C)."""
+    channels, height, width = x.shape
+    middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+    cosine, sine = np.cos(angle) / factor, np.sin(angle) / factor
+    for i in range(height):
+        for j in range(width):
+            column = width - 1 - j if mirror else j
+            p, q = i - middle_row - down, column - middle_column - right
+            row, col = cosine * p + sine * q + middle_row, cosine * q - sine * p + middle_column
+            above, before = int(np.floor(row)), int(np.floor(col))
+            a, b = np.float32(row - above), np.float32(col - before)
+            u0, u1 = _within(above, height, fill), _within(above + 1, height, fill)
+            v0, v1 = _within(before, width, fill), _within(before + 1, width, fill)
+            for c in range(channels):
+                value = np.float32(0)
+                if u0 >= 0 and v0 >= 0:
+                    value += (1 - a) * (1 - b) * x[c, u0, v0]
+                if u0 >= 0 and v1 >= 0:
+                    value += (1 - a) * b * x[c, u0, v1]
+                if u1 >= 0 and v0 >= 0:
+                    value += a * (1 - b) * x[c, u1, v0]
+                if u1 >= 0 and v1 >= 0:
+                    value += a * b * x[c, u1, v1]
+                y[i, j, c] = value * scale[c] + offset[c]
+
+
 def _move(first, last, x, table, side, fill, scale, offset, cover, y):
     """Images first .. last; x (N, C, H, W), y (N, H, W, C)."""
-    channels, height, width = x.shape[1], x.shape[2], x.shape[3]
-    middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+    height, width = x.shape[2], x.shape[3]
+    places = np.empty(width, np.int64)
     for n in range(first, last):
         down, right, angle, factor = table[n, 0], table[n, 1], table[n, 2], table[n, 3]
         mirror, top, left = table[n, 4] > 0, int(table[n, 5]), int(table[n, 6])
-        exact = angle == 0 and factor == 1 and down == np.floor(down) and right == np.floor(right)
-        cosine, sine = np.cos(angle) / factor, np.sin(angle) / factor
-        for i in range(height):
-            for j in range(width):
-                if top <= i < top + side and left <= j < left + side:
-                    for c in range(channels):
-                        y[n, i, j, c] = cover
-                    continue
-                column = width - 1 - j if mirror else j
-                if exact:
-                    u = _within(i - int(down), height, fill)
-                    v = _within(column - int(right), width, fill)
-                    for c in range(channels):
-                        value = np.float32(x[n, c, u, v]) if u >= 0 and v >= 0 else np.float32(0)
-                        y[n, i, j, c] = value * scale[c] + offset[c]
-                    continue
-                p, q = i - middle_row - down, column - middle_column - right
-                row, col = cosine * p + sine * q + middle_row, cosine * q - sine * p + middle_column
-                above, before = int(np.floor(row)), int(np.floor(col))
-                a, b = np.float32(row - above), np.float32(col - before)
-                u0, u1 = _within(above, height, fill), _within(above + 1, height, fill)
-                v0, v1 = _within(before, width, fill), _within(before + 1, width, fill)
-                for c in range(channels):
-                    value = np.float32(0)
-                    if u0 >= 0 and v0 >= 0:
-                        value += (1 - a) * (1 - b) * x[n, c, u0, v0]
-                    if u0 >= 0 and v1 >= 0:
-                        value += (1 - a) * b * x[n, c, u0, v1]
-                    if u1 >= 0 and v0 >= 0:
-                        value += a * (1 - b) * x[n, c, u1, v0]
-                    if u1 >= 0 and v1 >= 0:
-                        value += a * b * x[n, c, u1, v1]
-                    y[n, i, j, c] = value * scale[c] + offset[c]
+        if angle == 0 and factor == 1 and down == np.floor(down) and right == np.floor(right):
+            _shifted(x[n], int(down), int(right), mirror, fill, scale, offset, places, y[n])
+        else:
+            _turned(x[n], down, right, angle, factor, mirror, fill, scale, offset, y[n])
+        for i in range(max(top, 0), min(top + side, height)):
+            for j in range(max(left, 0), min(left + side, width)):
+                y[n, i, j] = cover
 
 
 @lru_cache(maxsize=1)
@@ -109,6 +127,7 @@ def augmented(
     Parameters
     ----------
     x : array (N, C, H, W), uint8 or float32
+        The images.
     table : float64 array (N, 7)
         See `COLUMNS`: pixels, pixels, radians, factor, above 0 if mirrored, and the covered box.
     side : int
@@ -126,7 +145,9 @@ def augmented(
     """
     count, channels, height, width = x.shape
     y = np.empty((count, height, width, channels), np.float32)
-    workers = min(threads(), max(count // 16, 1))
+    turned = bool((table[:, 2] != 0).any() or (table[:, 3] != 1).any())
+    work = y.size * (8 if turned else 1)  # bilinear reading takes about as much more time
+    workers = min(threads(), max(work // PIECE, 1), max(count, 1))
     edges = [count * i // workers for i in range(workers + 1)]
     move, settings = _compiled(), (side, FILLS[fill], scale, offset, np.float32(cover))
     x = np.ascontiguousarray(x)

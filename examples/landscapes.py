@@ -1,0 +1,153 @@
+"""Loss landscapes with and without skip connections, after Li et al. 2018, figure 1.
+
+    python examples/landscapes.py MODELS CIFAR [--samples 1000] [--points 51] [--workers 2]
+
+MODELS is a folder with Li et al.'s own networks, li2018_resnet56.onnx and
+li2018_resnet56_noshort.onnx; CIFAR one with CIFAR-10's binary files. First the networks' accuracies
+on the test set are measured, which should be 93.66 % and 86.69 %. Then come both surfaces of the
+training loss on [-1, 1]^2, along the same seeds' filter-normalised directions, biases and batch
+norm left alone; how many line segments break convexity; with --hessian N, on a grid of N x N points,
+how many points curve downwards by more than a tenth of what they curve upwards; and a line along
+which one layer was rescaled.
+
+Everything found is kept in npz files beside the pictures: a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+import minicnn
+from minicnn import figures
+from minicnn.cli.progress import bar
+from minicnn.data import Dataset, read
+from minicnn.drawing import table
+from minicnn.landscape import (
+    Evaluator,
+    broken_segments,
+    curvature,
+    negative_cells,
+    random_direction,
+    rescale,
+    samples_of,
+    surface,
+)
+from minicnn.network import Network
+
+PICTURES = Path(__file__).parent / "pictures"
+HIGHEST = 10.0  # losses above are drawn alike, as in the paper
+
+
+def accuracies(networks: Mapping[str, Network], data: Dataset) -> str:
+    """What the networks get right of a data set, as a table."""
+    rows = []
+    for name, network in networks.items():
+        x, labels = samples_of(network, data)
+        loss, share = Evaluator(network, x, labels, []).at()
+        rows.append([name, f"{share:.2%}", f"{loss:.4f}"])
+    return table((f"on {len(data):,} test images", "accuracy", "loss"), rows, right=(1, 2))
+
+
+def compare(
+    networks: Mapping[str, Network], data: Dataset, title: str, out: Path, options: argparse.Namespace
+) -> None:  # fmt: skip
+    """Surfaces of networks side by side, as contours and in 3-D, and how convex they are.
+
+    Parameters
+    ----------
+    networks : mapping
+        By caption: any networks that classify this data, such as a ResNet-20 with and without
+        skips.
+    data : Dataset
+        Training images.
+    title : str
+        Above the pictures.
+    out : path
+        Of pictures and result files, without suffix.
+    options : argparse.Namespace
+        samples, points, workers, seed and hessian.
+    """
+    axis = np.linspace(-1, 1, options.points).round(12)
+    found, rows = {}, []
+    for number, (name, network) in enumerate(networks.items()):
+        x, labels = samples_of(network, data, options.samples, options.seed)
+        plane = [random_direction(network, 2 * options.seed + i) for i in (0, 1)]
+        file = out.with_name(f"{out.name}_{number}.npz")
+        found[name] = surface(network, x, labels, plane, axis, axis, file, options.workers, bar)
+        broken = broken_segments(found[name].loss)
+        rows.append([name, f"{found[name].lowest[1]:.4f}", f"{broken:.1%}"])
+    header = ["network", "lowest loss", "segments that break convexity"]
+    if options.hessian:
+        curved = {}
+        few = np.linspace(-1, 1, options.hessian).round(12)
+        for number, (name, network) in enumerate(networks.items()):
+            x, labels = samples_of(network, data, options.hessian_samples, options.seed)
+            plane = [random_direction(network, 2 * options.seed + i) for i in (0, 1)]
+            file = out.with_name(f"{out.name}_{number}_hessian.npz")
+            curved[name] = curvature(
+                network, x, labels, plane, few, few, file, options.workers, bar
+            )
+            rows[number].append(f"{negative_cells(curved[name].lowest, curved[name].highest):.0%}")
+        header.append("points with -λmin > λmax / 10")
+        figures.save(figures.curvature_figure(curved, title, 1.0), with_end(out, "_hessian.png"))
+    print(table(header, rows, right=(1, 2, 3)))
+    for style in figures.LANDSCAPE_STYLES:
+        drawn = figures.landscapes_figure(found, title, style, True, HIGHEST)
+        figures.save(drawn, with_end(out, f"_{style}.png"))
+
+
+def show_scale(network: Network, data: Dataset, out: Path, options: argparse.Namespace) -> None:
+    """One layer 8 times as large, the next batch norm making up for it: the same function.
+
+    Seen along a plain random direction it looks flatter; along a filter-normalised one, the same.
+    """
+    layer = network.layers[0]
+    other = rescale(network, layer, 8.0)
+    x, labels = samples_of(network, data, options.samples, options.seed)
+    axis = np.linspace(-1, 1, options.points).round(12)
+    found = {}
+    for norm, caption in (("none", "plain direction"), ("filter", "filter-normalised direction")):
+        found[caption] = {
+            name: surface(each, x, labels, [random_direction(each, options.seed, norm)], axis,
+                          workers=options.workers, track=bar)
+            for name, each in (("as trained", network), ("first layer times 8", other))
+        }  # fmt: skip
+    title = "One function, two sets of weights: what the plot of the loss makes of it"
+    figures.save(figures.scale_figure(found, title), with_end(out, ".png"))
+
+
+def with_end(path: Path, end: str) -> Path:
+    """A file name with more behind it."""
+    return path.with_name(path.name + end)
+
+
+def main() -> None:
+    """Measure and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", type=Path)
+    parser.add_argument("cifar", type=Path)
+    parser.add_argument("--samples", type=int, default=1000, help="of the training set")
+    parser.add_argument("--test", type=int, help="test images for the accuracies; default: all")
+    parser.add_argument("--points", type=int, default=51, help="a side of the grid")
+    parser.add_argument("--hessian", type=int, default=0, help="points a side; 0: none")
+    parser.add_argument("--hessian-samples", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=PICTURES)
+    options = parser.parse_args()
+    files = {"ResNet-56": "li2018_resnet56", "without skip connections": "li2018_resnet56_noshort"}
+    networks = {n: minicnn.load(options.models / f"{file}.onnx") for n, file in files.items()}
+    options.out.mkdir(exist_ok=True)
+    test, learned = read(options.cifar, "test"), read(options.cifar, "train")
+    print(accuracies(networks, test.subset(slice(0, options.test))))
+    title = f"Training loss of Li et al.'s networks on {options.samples:,} CIFAR-10 images"
+    compare(networks, learned, title, options.out / "landscape_resnet56", options)
+    show_scale(networks["ResNet-56"], learned, options.out / "landscape_scale", options)
+
+
+if __name__ == "__main__":
+    main()

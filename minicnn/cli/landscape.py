@@ -1,0 +1,209 @@
+"""`minicnn landscape`: the loss around a network, as contours, a surface or a curve."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from minicnn import figures
+from minicnn.cli.app import (
+    Device,
+    Kernels,
+    Model,
+    Out,
+    PreprocessName,
+    Save,
+    Seed,
+    Threads,
+    app,
+    check_device,
+    check_outputs,
+    named_after,
+    open_model,
+    program,
+    serving,
+    shown_path,
+)
+from minicnn.cli.progress import bar
+from minicnn.data import read
+from minicnn.drawing import table
+from minicnn.errors import InputError
+from minicnn.landscape import (
+    Curvature,
+    Direction,
+    Surface,
+    axis,
+    broken_segments,
+    curvature,
+    negative_cells,
+    random_direction,
+    samples_of,
+    surface,
+    towards,
+)
+from minicnn.network import Network
+
+Axis = Annotated[str | None, typer.Option(show_default="-1:1:51", metavar="FIRST:LAST:POINTS")]
+
+
+@app.command("landscape", short_help="The loss around what a network learned.")
+def command(
+    context: typer.Context,
+    model: Model,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A folder with MNIST's files, CIFAR-10's, or one subfolder a class; or digits, "
+            "mnist, fashion-mnist, cifar-10."
+        ),
+    ],
+    x: Axis = None,
+    y: Annotated[
+        str | None,
+        typer.Option(
+            show_default="-1:1:51; none with --other",
+            metavar="FIRST:LAST:POINTS",
+            help="The second direction; 'none' draws the loss along a line.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="How many images the loss is the mean of.")
+    ] = 256,
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    other: Annotated[
+        str | None,
+        typer.Option(help="Another solution: draw the line from the network (0) to it (1)."),
+    ] = None,
+    norm: Annotated[
+        str, typer.Option(help="How random directions are normalised: filter, layer or none.")
+    ] = "filter",
+    ignore: Annotated[
+        str,
+        typer.Option(help="What stays where it is: biasbn (biases and batch norm) or none."),
+    ] = "biasbn",
+    show: Annotated[
+        str, typer.Option(help="filled or contour, or surface for a 3-D picture.")
+    ] = "filled",
+    log: Annotated[bool, typer.Option("--log", help="Logarithmic levels and heights.")] = False,
+    highest: Annotated[
+        float | None, typer.Option(help="Losses above this are drawn like it.")
+    ] = None,
+    hessian: Annotated[
+        bool,
+        typer.Option(
+            "--hessian",
+            help="Also the Hessian's extreme eigenvalues at each point, which take some hundred "
+            "times as long: give few points and samples.",
+        ),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the points.")] = 1,
+    out: Out = None,
+    save: Save = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    preprocess: PreprocessName = None,
+    kernel: Kernels = None,
+    threads: Threads = None,
+) -> None:
+    """Loss and accuracy along random, filter-normalised directions (Li et al. 2018).
+
+    What is found is kept beside the picture, in NAME.npz: the same command goes on from there.
+    """
+    context.with_resource(serving(kernel, threads))
+    check_device(device)
+    if kernel and workers > 1:
+        raise InputError("--kernel serves in this process only; leave --workers out with it.")
+    if show not in figures.LANDSCAPE_STYLES:
+        raise InputError(f"There is no --show {show}. Give {', '.join(figures.LANDSCAPE_STYLES)}.")
+    if highest is not None and not highest > 0:
+        raise InputError(f"--highest {highest}: a loss is positive.")
+    xs, ys = _axes(x, y, other is not None)
+    network = open_model(model, preprocess)
+    directions = _directions(network, other, ys is not None, seed, norm, ignore)
+    out = out or named_after(network.name, "landscape")
+    file = save or out.with_suffix(".npz")
+    check_outputs(out, file)
+    images, labels = samples_of(network, read(data, split), samples, seed)
+    curved = None
+    try:
+        found = surface(network, images, labels, directions, xs, ys, file, workers, bar)
+        if hessian:
+            beside = file.with_name(f"{file.stem}_hessian.npz")
+            curved = curvature(network, images, labels, directions, xs, ys, beside, workers, bar)
+    except KeyboardInterrupt:
+        print(f"Interrupted. To go on: {_again()}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    title = f"{network.name}: loss on {len(labels):,} {split} images"
+    figures.save(_figure(found, title, show, log, highest, other), out)
+    print(_table(found, curved))
+    print(f"picture: {shown_path(out)}")
+    if curved is not None and ys is not None:
+        picture = out.with_name(f"{out.stem}_hessian{out.suffix}")
+        figures.save(figures.curvature_figure({"": curved}, title), picture)
+        print(f"picture: {shown_path(picture)}")
+    print(f"arrays: {shown_path(file)}")
+
+
+def _axes(x: str | None, y: str | None, between: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """The grid's axes; by default a square, or a line beyond both ends between two solutions."""
+    if between and y not in (None, "none"):
+        raise InputError("--other draws a line between two networks; leave --y out.")
+    xs = axis(x or ("-0.5:1.5:41" if between else "-1:1:51"))
+    return xs, None if between or y == "none" else axis(y or "-1:1:51")
+
+
+def _directions(
+    network: Network, other: str | None, plane: bool, seed: int, norm: str, ignore: str
+) -> list[Direction]:
+    """The way to another network, or random directions from a seed each."""
+    if other is not None:
+        return [towards(network, open_model(other))]
+    numbers = (2 * seed, 2 * seed + 1) if plane else (2 * seed,)
+    return [random_direction(network, number, norm, ignore) for number in numbers]
+
+
+def _figure(found: Surface, title: str, show: str, log: bool, other: str | None) -> figures.Figure:
+    if found.ys is not None:
+        return figures.landscape_figure(found, title, show, log)
+    if other is None:
+        return figures.curves_figure({"": found}, title, log)
+    marked = {"the network": 0.0, Path(other).stem: 1.0}
+    return figures.curves_figure({"": found}, title, log, "from one network to the other", marked)
+
+
+def _table(found: Surface, curved: Curvature | None) -> str:
+    """The lowest point, where the network stands, and how convex it all is."""
+    at, loss = found.lowest
+    rows = [[f"lowest loss, at {_spoken(at)}", f"{loss:.4g}"]]
+    here = _origin(found)
+    if here is not None:
+        rows.append(["loss of the network itself", f"{found.loss[here]:.4g}"])
+        rows.append(["its accuracy", f"{found.accuracy[here]:.2%}"])
+    rows.append(["highest loss", f"{found.loss.max():.4g}"])
+    if max(found.loss.shape) > 2:
+        rows.append(["line segments that break convexity", f"{broken_segments(found.loss):.1%}"])
+    if curved is not None:
+        share = negative_cells(curved.lowest, curved.highest)
+        rows.append(["points with -λmin above λmax / 10", f"{share:.1%}"])
+    return table(("what", "value"), rows, right=(1,))
+
+
+def _origin(found: Surface) -> tuple[int, ...] | None:
+    """Where on the grid the network itself stands, if it does."""
+    axes = [found.xs] if found.ys is None else [found.ys, found.xs]
+    places = [np.flatnonzero(each == 0) for each in axes]
+    return tuple(int(p[0]) for p in places) if all(len(p) for p in places) else None
+
+
+def _spoken(at: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{n:g}" for n in at) + ")"
+
+
+def _again() -> str:
+    """The command that goes on."""
+    return shlex.join([program(), *sys.argv[1:]])

@@ -1,0 +1,149 @@
+"""Dynamics: can a network predict where pushed rectangles come to rest?
+
+Fleuret's network sees the grabbing point and the start as pictures and draws the result. Its error
+is compared with that of a predictor that says "nothing moves", and every prediction is ranked.
+
+Source: F. Fleuret, "Predicting the dynamics of 2d objects with a deep residual network",
+arXiv:1610.04032, 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minicnn import nn
+from minicnn.data.rectangles import generate
+from minicnn.nn import Module, around
+from minicnn.studies.base import Findings, Setup
+from minicnn.tensor import Tensor, no_grad
+
+__all__ = ["Pictures", "block_activations", "dynamics", "findings", "ranked"]
+
+RECIPE = nn.Recipe(epochs=20, batch=16, optimiser="adam", rate=2e-3, decay=0.0, clip=1.0)
+TRAIN, TEST, SIZE = 512, 128, 32
+SHOWN = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Batches of pictures before and after, in a new order every epoch: a source for `nn.fit`.
+
+    Parameters
+    ----------
+    x : float32 array (N, 2, H, W)
+    y : float32 array (N, 1, H, W)
+    batch, seed : int
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    batch: int
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.x) // self.batch
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of epoch 0, 1, ..."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.x))
+        for i in range(len(self)):
+            rows = order[i * self.batch : (i + 1) * self.batch]
+            yield self.x[rows], self.y[rows]
+
+    def __repr__(self) -> str:
+        return f"Pictures({self.x.shape}, {float(self.x.sum()):.6g}, {self.batch}, {self.seed})"
+
+
+def dynamics(setup: Setup, train: int = TRAIN, test: int = TEST, size: int = SIZE) -> Findings:
+    """Train a small case, at half the paper's resolution; see `examples/rectangles.py` for more.
+
+    Parameters
+    ----------
+    setup : Setup
+        20 epochs by default; its images are not looked at.
+    train, test : int
+        Scenes to learn from, and others.
+    size : int
+        Pixels of a side: 64, 32 or 16.
+    """
+    x, y = ink(*generate(train + test, setup.seed, track=setup.track), size)
+    recipe = replace(RECIPE, epochs=setup.epochs or RECIPE.epochs, seed=setup.seed)
+    model = nn.initialise(nn.DynamicsNet(), "he_normal", setup.seed, gain=0.5)
+    source, held = Pictures(x[:train], y[:train], recipe.batch, recipe.seed), (x[train:], y[train:])
+    history = nn.fit(model, source, held, recipe, objective=nn.Regression(),
+                     checkpoint=setup.checkpoint)  # fmt: skip
+    return findings(model, history, *held, count=train)
+
+
+def ink(x: np.ndarray, y: np.ndarray, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures as ink on nothing (0 is paper), their pixels averaged to a smaller side."""
+    step = x.shape[-1] // size
+
+    def smaller(pictures: np.ndarray) -> np.ndarray:
+        count, channels = pictures.shape[:2]
+        cells = (1 - pictures).reshape(count, channels, size, step, size, step)
+        return np.ascontiguousarray(cells.mean(axis=(3, 5), dtype=np.float32))
+
+    return smaller(x), smaller(y)
+
+
+def findings(
+    model: Module, history: nn.History, x: np.ndarray, y: np.ndarray, count: int
+) -> Findings:
+    """What a trained network makes of scenes that it does not know."""
+    predicted = nn.predict(model, x)
+    order, errors = ranked(predicted, y)
+    still = ((x[:, 1:] - y) ** 2).mean(axis=(1, 2, 3))  # "nothing moves"
+    shown = np.concatenate([order[:SHOWN], order[-SHOWN:]])
+    activations = block_activations(model, x[shown[:1]])
+    rows = [
+        [name, f"{values.mean():.5f}", f"{np.median(values):.5f}", f"{values.max():.5f}"]
+        for name, values in (("network", errors), ("nothing moves", still))
+    ]
+    return Findings(
+        "dynamics",
+        f"Rectangles: {count:,} scenes learned, {len(x):,} others predicted",
+        ("predictor", "mean squared error", "median", "worst"),
+        rows,
+        {
+            "error": errors,
+            "still": still,
+            "best_and_worst": shown,
+            "shown_input": x[shown],
+            "shown_truth": y[shown],
+            "shown_prediction": predicted[shown],
+            "activations": activations,
+            "train_loss": history.column("loss"),
+            "test_loss": history.column("valid_loss"),
+        },
+        (
+            f"The network's mean error is {errors.mean() / still.mean():.0%} of what saying "
+            f"'nothing moves' costs; it is the better one in {(errors < still).mean():.0%} of the "
+            f"scenes.",
+        ),
+    )
+
+
+def ranked(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scenes from the best prediction to the worst, and the mean squared error of each."""
+    errors = ((predicted - truth) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
+    return np.argsort(errors, kind="stable"), errors
+
+
+def block_activations(model: Module, x: np.ndarray) -> np.ndarray:
+    """What the first layer and each residual block give for one scene, (blocks + 1, C, H, W)."""
+    wanted = {id(module) for module in (model.relu_in, *model.blocks)}  # type: ignore[attr-defined]
+    found: list[np.ndarray] = []
+
+    def watch(module: Module, inputs: tuple[object, ...]) -> object:
+        y = module.forward(*inputs)
+        if id(module) in wanted:
+            found.append(y.data[0])
+        return y
+
+    with around(watch), no_grad():
+        model.eval()(Tensor(x))
+    return np.stack(found)
