@@ -5,10 +5,11 @@
 MODELS is a folder with Li et al.'s own networks, li2018_resnet56.onnx and
 li2018_resnet56_noshort.onnx; CIFAR one with CIFAR-10's binary files. First the networks' accuracies
 on the test set are measured, which should be 93.66 % and 86.69 %. Then come both surfaces of the
-training loss on [-1, 1]^2, along the same seeds' filter-normalised directions, biases and batch
-norm left alone; how many line segments break convexity; with --hessian N, on a grid of N x N points,
-how many points curve downwards by more than a tenth of what they curve upwards; and a line along
-which one layer was rescaled.
+training loss on [-1, 1]^2, along filter-normalised directions of the same seeds, biases and batch
+norm left alone, and how many line segments break convexity. With --hessian N the Hessian's extreme
+eigenvalues are found on N x N points: at how many does the loss curve downwards by more than a
+tenth of what it curves upwards? Last, ResNet-56 with its filters multiplied by 4, which computes
+the same, along a line.
 
 Everything found is kept in npz files beside the pictures: a stopped run goes on where it was.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from minicnn.landscape import (
     curvature,
     negative_cells,
     random_direction,
+    rescalable,
     rescale,
     samples_of,
     surface,
@@ -39,6 +42,8 @@ from minicnn.landscape import (
 from minicnn.network import Network
 
 PICTURES = Path(__file__).parent / "pictures"
+MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)  # how the authors normalised
+STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
 HIGHEST = 10.0  # losses above are drawn alike, as in the paper
 
 
@@ -53,8 +58,12 @@ def accuracies(networks: Mapping[str, Network], data: Dataset) -> str:
 
 
 def compare(
-    networks: Mapping[str, Network], data: Dataset, title: str, out: Path, options: argparse.Namespace
-) -> None:  # fmt: skip
+    networks: Mapping[str, Network],
+    data: Dataset,
+    title: str,
+    out: Path,
+    options: argparse.Namespace,
+) -> None:
     """Surfaces of networks side by side, as contours and in 3-D, and how convex they are.
 
     Parameters
@@ -69,7 +78,7 @@ def compare(
     out : path
         Of pictures and result files, without suffix.
     options : argparse.Namespace
-        samples, points, workers, seed and hessian.
+        samples, points, workers, seed, hessian and hessian_samples.
     """
     axis = np.linspace(-1, 1, options.points).round(12)
     found, rows = {}, []
@@ -78,9 +87,9 @@ def compare(
         plane = [random_direction(network, 2 * options.seed + i) for i in (0, 1)]
         file = out.with_name(f"{out.name}_{number}.npz")
         found[name] = surface(network, x, labels, plane, axis, axis, file, options.workers, bar)
-        broken = broken_segments(found[name].loss)
-        rows.append([name, f"{found[name].lowest[1]:.4f}", f"{broken:.1%}"])
-    header = ["network", "lowest loss", "segments that break convexity"]
+        broken = [broken_segments(found[name].loss, most) for most in (HIGHEST, None)]
+        rows.append([name, f"{found[name].lowest[1]:.4f}", *(f"{share:.1%}" for share in broken)])
+    header = ["network", "lowest loss", f"segments not convex, ends up to {HIGHEST:g}", "of all"]
     if options.hessian:
         curved = {}
         few = np.linspace(-1, 1, options.hessian).round(12)
@@ -93,29 +102,37 @@ def compare(
             )
             rows[number].append(f"{negative_cells(curved[name].lowest, curved[name].highest):.0%}")
         header.append("points with -λmin > λmax / 10")
-        figures.save(figures.curvature_figure(curved, title, 1.0), with_end(out, "_hessian.png"))
-    print(table(header, rows, right=(1, 2, 3)))
+        about = f"Hessian of the training loss on {options.hessian_samples:,} images"
+        figures.save(figures.curvature_figure(curved, about, 1.0), with_end(out, "_hessian.png"))
+    print(table(header, rows, right=(1, 2, 3, 4)))
     for style in figures.LANDSCAPE_STYLES:
         drawn = figures.landscapes_figure(found, title, style, True, HIGHEST)
         figures.save(drawn, with_end(out, f"_{style}.png"))
 
 
 def show_scale(network: Network, data: Dataset, out: Path, options: argparse.Namespace) -> None:
-    """One layer 8 times as large, the next batch norm making up for it: the same function.
+    """Nearly all filters 4 times as large, batch norms making up for it: the same function.
 
-    Seen along a plain random direction it looks flatter; along a filter-normalised one, the same.
+    Along one direction for both the larger weights look flatter: a step means less to them. Along
+    its own filter-normalised direction each looks the same.
     """
-    layer = network.layers[0]
-    other = rescale(network, layer, 8.0)
+    other = network
+    for one in rescalable(network):
+        other = rescale(other, one.layer, 4.0)
     x, labels = samples_of(network, data, options.samples, options.seed)
     axis = np.linspace(-1, 1, options.points).round(12)
+    own = [random_direction(each, options.seed) for each in (network, other)]
     found = {}
-    for norm, caption in (("none", "plain direction"), ("filter", "filter-normalised direction")):
+    for caption, ways in (
+        ("the same direction for both", [own[0], own[0]]),
+        ("its own filter-normalised direction for each", own),
+    ):
         found[caption] = {
-            name: surface(each, x, labels, [random_direction(each, options.seed, norm)], axis,
-                          workers=options.workers, track=bar)
-            for name, each in (("as trained", network), ("first layer times 8", other))
-        }  # fmt: skip
+            name: surface(each, x, labels, [way], axis, workers=options.workers, track=bar)
+            for name, each, way in zip(
+                ("as trained", "filters times 4"), (network, other), ways, strict=True
+            )
+        }
     title = "One function, two sets of weights: what the plot of the loss makes of it"
     figures.save(figures.scale_figure(found, title), with_end(out, ".png"))
 
@@ -142,7 +159,9 @@ def main() -> None:
     files = {"ResNet-56": "li2018_resnet56", "without skip connections": "li2018_resnet56_noshort"}
     networks = {n: minicnn.load(options.models / f"{file}.onnx") for n, file in files.items()}
     options.out.mkdir(exist_ok=True)
-    test, learned = read(options.cifar, "test"), read(options.cifar, "train")
+    test, learned = (
+        replace(read(options.cifar, split), mean=MEAN, std=STD) for split in ("test", "train")
+    )
     print(accuracies(networks, test.subset(slice(0, options.test))))
     title = f"Training loss of Li et al.'s networks on {options.samples:,} CIFAR-10 images"
     compare(networks, learned, title, options.out / "landscape_resnet56", options)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ from minicnn.files import atomic_path, check_writable
 __all__ = ["Checkpoint", "save_arrays"]
 
 KEY = "checkpoint"  # the entry that holds the key
+DAMAGE = (  # what reading a file may raise in which bytes have changed
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
 
 
 class Checkpoint:
@@ -66,7 +72,7 @@ class Checkpoint:
         try:
             with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise InputError(
                 f"{self.path} is not a checkpoint ({error}). Remove it, or name another."
             ) from None

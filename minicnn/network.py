@@ -512,9 +512,7 @@ class Network(Structure):
         """
         for name, array in arrays.items():
             if name not in self.arrays:
-                raise UnknownNameError(
-                    f"{self.name} has no {name!r}. {nearest(name, self.arrays)}"
-                )
+                raise UnknownNameError(f"{self.name} has no {name!r}. {nearest(name, self.arrays)}")
             if array.shape != self.arrays[name].shape:
                 raise ShapeError(
                     f"{name} has shape {array.shape}; {self.arrays[name].shape} needed."

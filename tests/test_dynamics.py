@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from minicnn import data, nn
+from minicnn.data.rectangles import simulate
 from minicnn.figures import study_figure
-from minicnn.figures.studies_rectangles import activations_figure
+from minicnn.figures.studies_rectangles import activations_figure, scenes_figure
 from minicnn.studies import Setup
-from minicnn.studies.rectangles import Pictures, block_activations, dynamics, ink, ranked
+from minicnn.studies.rectangles import (
+    Pictures,
+    block_activations,
+    dynamics,
+    findings,
+    ink,
+    ranked,
+)
 
 
 def test_pictures_repeat_by_epoch(rng):
@@ -49,12 +57,37 @@ def test_the_network_is_fleurets(rng):
     assert block_activations(model, x).shape == (9, 16, 16, 16)
 
 
+def test_findings_of_predictions_that_are_known(rng):
+    model = nn.DynamicsNet(blocks=1, width=2)
+    for tensor in model.parameters():
+        tensor.data[...] = 0  # it predicts blank paper
+    x, y = (rng.random((9, c, 16, 16)).astype(np.float32) for c in (2, 1))
+    history = nn.fit(model, Pictures(x, y, 3), (x, y), nn.Recipe(1, rate=1e-30, decay=0.0),
+                     objective=nn.Regression())  # fmt: skip
+    arrays = findings(model, history, x, y, count=9).arrays
+    np.testing.assert_allclose(arrays["error"], (y**2).mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(arrays["still"], ((x[:, 1:] - y) ** 2).mean(axis=(1, 2, 3)))
+    best = np.argsort(arrays["error"])
+    assert arrays["best_and_worst"].tolist() == [*best[:4], *best[-4:]]
+    np.testing.assert_array_equal(arrays["shown_truth"], y[arrays["best_and_worst"]])
+    told = int((arrays["still"] - arrays["error"]).argmax())
+    np.testing.assert_array_equal(arrays["told_input"], x[told : told + 1])
+
+
+def test_scenes_over_time():
+    figure = scenes_figure([simulate(0, number, 5) for number in range(2)], size=32)
+    assert [axis.get_title() for axis in figure.axes[:5]] == [
+        "t = 0", "t = 0.25", "t = 0.5", "t = 0.75", "t = 1",
+    ]  # fmt: skip
+    assert len(figure.axes) == 10
+
+
 @pytest.mark.slow
 def test_a_small_training_beats_saying_that_nothing_moves():
     digits = data.read("digits")
-    found = dynamics(Setup(digits, digits, epochs=16), train=256, test=64, size=16)
+    found = dynamics(Setup(digits, digits, epochs=8), train=192, test=64, size=16)
     arrays = found.arrays
-    assert arrays["error"].mean() < 0.9 * arrays["still"].mean()
+    assert arrays["error"].mean() < 0.8 * arrays["still"].mean()
     assert arrays["train_loss"][-1] < 0.7 * arrays["train_loss"][0]
     order = arrays["error"][arrays["best_and_worst"]]
     assert (np.diff(order) >= 0).all()

@@ -52,6 +52,16 @@ def test_one_cycle_is_two_lines(total, warm, start, end):
     assert factor(0, total) == pytest.approx(start)
 
 
+@given(totals, st.integers(1, 9), st.floats(0.1, 1.0))
+def test_cycles_are_one_cycles_one_after_the_other(total, tenths, height):
+    cycle = nn.OneCycle(0.3, 0.2, 0.1)
+    factor = nn.Cycles(((tenths / 10, 1.0), (1 - tenths / 10, height)), cycle)
+    length = round(tenths / 10 * total)
+    first = [cycle(t, length) for t in range(length)]
+    second = [height * cycle(t, total - length) for t in range(total - length)]
+    assert [factor(t, total) for t in range(total)] == pytest.approx(first + second)
+
+
 def test_cosine_is_torchs():
     torch = pytest.importorskip("torch")
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -78,6 +88,8 @@ def test_a_function_of_step_and_total_is_a_schedule():
 def test_what_makes_no_sense():
     with pytest.raises(UnknownNameError, match="cosine"):
         nn.schedule("cosin")
+    with pytest.raises(InputError, match="add up to 1"):
+        nn.Cycles(((0.5, 1.0), (0.4, 1.0)))
     for warm in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="share"):
             nn.OneCycle(warm=warm)

@@ -91,7 +91,8 @@ def command(
     ] = "filled",
     log: Annotated[bool, typer.Option("--log", help="Logarithmic levels and heights.")] = False,
     highest: Annotated[
-        float | None, typer.Option(help="Losses above this are drawn like it.")
+        float | None,
+        typer.Option(help="Losses above this are drawn alike, and left out of convexity."),
     ] = None,
     hessian: Annotated[
         bool,
@@ -140,7 +141,7 @@ def command(
         raise typer.Exit(130) from None
     title = f"{network.name}: loss on {len(labels):,} {split} images"
     figures.save(_figure(found, title, show, log, highest, other), out)
-    print(_table(found, curved))
+    print(_table(found, curved, highest))
     print(f"picture: {shown_path(out)}")
     if curved is not None and ys is not None:
         picture = out.with_name(f"{out.stem}_hessian{out.suffix}")
@@ -167,16 +168,19 @@ def _directions(
     return [random_direction(network, number, norm, ignore) for number in numbers]
 
 
-def _figure(found: Surface, title: str, show: str, log: bool, other: str | None) -> figures.Figure:
+def _figure(
+    found: Surface, title: str, show: str, log: bool, highest: float | None, other: str | None
+) -> figures.Figure:
+    """Contours of a plane, or the curve of a line."""
     if found.ys is not None:
-        return figures.landscape_figure(found, title, show, log)
+        return figures.landscapes_figure({"": found}, title, show, log, highest)
     if other is None:
         return figures.curves_figure({"": found}, title, log)
     marked = {"the network": 0.0, Path(other).stem: 1.0}
     return figures.curves_figure({"": found}, title, log, "from one network to the other", marked)
 
 
-def _table(found: Surface, curved: Curvature | None) -> str:
+def _table(found: Surface, curved: Curvature | None, highest: float | None) -> str:
     """The lowest point, where the network stands, and how convex it all is."""
     at, loss = found.lowest
     rows = [[f"lowest loss, at {_spoken(at)}", f"{loss:.4g}"]]
@@ -186,7 +190,9 @@ def _table(found: Surface, curved: Curvature | None) -> str:
         rows.append(["its accuracy", f"{found.accuracy[here]:.2%}"])
     rows.append(["highest loss", f"{found.loss.max():.4g}"])
     if max(found.loss.shape) > 2:
-        rows.append(["line segments that break convexity", f"{broken_segments(found.loss):.1%}"])
+        share = broken_segments(found.loss, highest)
+        within = "" if highest is None else f", ends up to {highest:g}"
+        rows.append([f"line segments that break convexity{within}", f"{share:.1%}"])
     if curved is not None:
         share = negative_cells(curved.lowest, curved.highest)
         rows.append(["points with -λmin above λmax / 10", f"{share:.1%}"])
@@ -206,4 +212,4 @@ def _spoken(at: tuple[float, ...]) -> str:
 
 def _again() -> str:
     """The command that goes on."""
-    return shlex.join([program(), *sys.argv[1:]])
+    return f"{program()} {shlex.join(sys.argv[1:])}"

@@ -191,7 +191,7 @@ def _levels(
         low = max(low, SMALLEST, high * 1e-6)
         high = max(high, low * 1.01)
         return np.geomspace(low, high, LEVELS), LogNorm(low, high)
-    levels = MaxNLocator(LEVELS).tick_values(low, high if high > low else low + 1e-6)
+    levels = np.array(MaxNLocator(LEVELS).tick_values(low, max(high, low + 1e-6)))
     return levels, Normalize(float(levels[0]), float(levels[-1]))
 
 

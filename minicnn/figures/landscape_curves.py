@@ -110,7 +110,9 @@ def _draw_lines(axis: Axes, lines: Mapping[str, Surface]) -> None:
 def _apart(lines: Mapping[str, Surface]) -> str:
     """How far apart the lines are, in words."""
     first, *others = lines.values()
-    largest = max(float(np.nanmax(np.abs(_finite(one.loss - first.loss)))) for one in others)
+    largest = max(
+        float(np.nanmax(np.abs(_finite(one.loss) - _finite(first.loss)))) for one in others
+    )
     return f"largest difference {largest:.2g}" if largest else "equal in every bit"
 
 

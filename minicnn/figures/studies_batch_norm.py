@@ -28,28 +28,30 @@ def draw(findings: Findings) -> Figure:
         _losses(axis, arrays, on)
         axis.set_title(WORDS[on][0], fontsize=11)
     axes[0].set_ylabel("training loss")
-    axes[1].legend(frameon=False, fontsize=9, title="learning rate", loc="upper right", ncols=2)
+    axes[0].legend(frameon=False, fontsize=9, title="learning rate", loc="lower left", ncols=2)
     _accuracies(plain(axes[2]), arrays)
     return figure
 
 
 def _losses(axis: Axes, arrays: dict[str, np.ndarray], on: int) -> None:
     rates, losses = arrays["rates"], arrays["train_loss"][on]
+    guess = log(int(arrays["classes"]))
     finite = arrays["train_loss"][np.isfinite(arrays["train_loss"])]
-    top = 8.0
+    top = 4 * guess  # what is larger leaves the frame
     for i, rate in enumerate(rates):
         colour = colormaps["plasma"](0.9 * i / max(len(rates) - 1, 1))
-        values = np.minimum(losses[i], top)
+        values = losses[i]
         axis.plot(values, color=colour, linewidth=1.9, marker="o", markersize=3, label=f"{rate:g}")
         last = int(np.flatnonzero(np.isfinite(values))[-1])
         if last < len(values) - 1:
-            axis.plot(last, values[last], "x", color=colour, markersize=9, markeredgewidth=2.2)
-    guess = log(int(arrays["classes"]))
+            axis.plot(
+                last, min(values[last], top), "x", color=colour, markersize=9, markeredgewidth=2.2
+            )
     axis.axhline(guess, color="0.6", linewidth=1, linestyle=":")
     axis.annotate("guessing", (1, guess), xycoords=("axes fraction", "data"), xytext=(-2, 3),
                   textcoords="offset points", ha="right", fontsize=8, color="0.4")  # fmt: skip
     by_epoch(axis)
-    axis.set(yscale="log", ylim=(max(finite.min() / 2, 1e-4), 1.3 * top))
+    axis.set(yscale="log", ylim=(max(finite.min() / 2, 1e-4), top))
 
 
 def _accuracies(axis: Axes, arrays: dict[str, np.ndarray]) -> None:

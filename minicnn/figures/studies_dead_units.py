@@ -31,7 +31,7 @@ def draw(findings: Findings) -> Figure:
         for name, colour in (("train", TRAIN), ("test", ON)):
             below.plot(epochs, arrays[f"{name}_accuracy"][i], color=colour, linewidth=2,
                        label="training" if name == "train" else name)  # fmt: skip
-        above.set_title(f"learning rate {rate:g}", fontsize=11)
+        above.set_title(f"learning rate {rate:g}", fontsize=11, pad=9)
         by_epoch(above).set(xlabel="", ylim=(0, 1))
         by_epoch(below).set_ylim(0, 1.02)
         in_per_cent(above)

@@ -29,7 +29,7 @@ def draw(findings: Findings) -> Figure:
     limit = 1.3 * max(arrays[f"{name}_loss"][0, 1:].max() for name in ("held", "test"))
     axes[0].set_ylim(0, limit)
     in_per_cent(axes[1]).set_ylim(top=1.01)
-    axes[0].legend(frameon=False, fontsize=9, loc="upper left")
+    axes[0].legend(frameon=False, fontsize=9, loc="center right")
     _gain(plain(axes[2]), arrays)
     return figure
 
@@ -44,11 +44,11 @@ def _curves(axis: Axes, arrays: dict[str, np.ndarray], what: str) -> None:
         if name == "held":
             axis.plot(best, values[best], "o", color=colour, markersize=7, zorder=4)
     axis.axvspan(stop, len(values) - 1, color="0.94", zorder=0)
-    for at, words in ((best, "best: restored"), (stop, "stops here")):
-        axis.axvline(at, color="0.35", linewidth=1, linestyle=":" if at == best else "-")
+    for at, words, line in ((best, "best", ":"), (stop, "stop", "-")):
+        axis.axvline(at, color="0.35", linewidth=1, linestyle=line, zorder=1)
         axis.annotate(
-            f"{words}, {at}", (at, 0.02), xycoords=("data", "axes fraction"), xytext=(4, 0),
-            textcoords="offset points", rotation=90, fontsize=9, color="0.25", va="bottom",
+            f"{words}: {at}", (at, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
+            textcoords="offset points", ha="center", fontsize=9, color="0.25",
         )  # fmt: skip
     axis.set_xlim(0, len(values) - 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from minicnn.figures.studies import plain
 from minicnn.studies.base import Findings
@@ -63,7 +63,7 @@ def draw(findings: Findings) -> Figure:
 
 def _frame(axis: Axes, depth: int) -> None:
     axis.set(yscale="log", ylim=LIMITS, xlim=(0, depth))
-    axis.yaxis.set_major_locator(LogLocator(numticks=6))
+    axis.set_yticks([1e-10, 1e-5, 1, 1e5, 1e10])
     axis.yaxis.set_minor_locator(NullLocator())
     axis.axhline(1, color="0.75", linewidth=0.8, zorder=0)
     plain(axis)

@@ -1,4 +1,4 @@
-"""Transfer: accuracy on new classes against images a class, four ways of learning them."""
+"""Transfer: accuracy on new classes against images a class, five ways of learning them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from minicnn.studies.base import Findings
 __all__ = ["draw"]
 
 STYLES = {
-    "features": ("frozen features + logistic regression", "#1b7837", "o"),
+    "pixels": ("logistic regression on pixels", "0.55", "x"),
+    "features": ("logistic regression on frozen features", "#1b7837", "o"),
     "top": ("linear layers trained on", "#762a83", "s"),
     "all": ("everything trained on", "#2166ac", "^"),
     "scratch": ("from scratch", "#b2182b", "D"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,7 +26,8 @@ def draw(findings: Findings) -> Figure:
     count = len(arrays["shown"])
     figure = Figure(figsize=(1.55 * count, 7.6), layout="constrained")
     figure.suptitle(findings.title, fontsize=13)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.05, 1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.05, 1))
+    above, below = parts
     above.suptitle("most uncertain test images (mutual information), with the passes' mean and "
                    "standard deviation; the label is blue", fontsize=10)  # fmt: skip
     axes = above.subplots(2, count, height_ratios=(1, 0.9))
@@ -69,7 +72,7 @@ def _histogram(axis: Axes, arrays: dict[str, np.ndarray]) -> None:
     for chosen, colour, name in ((right, ON, "right"), (~right, OFF, "wrong")):
         if chosen.any():
             weights = np.full(chosen.sum(), 1 / chosen.sum())
-            axis.hist(values[chosen], edges, weights=weights, color=colour, alpha=0.6,
+            axis.hist(values[chosen], edges.tolist(), weights=weights, color=colour, alpha=0.6,
                       label=f"{name} ({chosen.sum():,})")  # fmt: skip
     axis.set_xlabel("predictive entropy in nats")
     axis.set_ylabel("share of images")

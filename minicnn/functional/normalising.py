@@ -65,6 +65,11 @@ def batch_norm(
         raise ShapeError(
             f"batch_norm in training needs more than one value a channel; got shape {x.shape}."
         )
+    for running in (running_mean, running_var):
+        if running is not None and running.shape != (channels,):
+            raise ShapeError(
+                f"batch_norm keeps statistics of {running.size} channels; the input has {channels}."
+            )
     if running_mean is not None or running_var is not None:
         mean, variance = kernels.batch_statistics(x)
         for running, new in ((running_mean, mean), (running_var, variance * (count / (count - 1)))):

@@ -20,13 +20,18 @@ from minicnn.errors import InputError
 __all__ = ["broken_segments", "negative_cells"]
 
 
-def broken_segments(loss: np.ndarray, tolerance: float = 1e-6) -> float:
+def broken_segments(
+    loss: np.ndarray, highest: float | None = None, tolerance: float = 1e-6
+) -> float:
     """Share of line segments along which a surface is not convex.
 
     Parameters
     ----------
     loss : numpy.ndarray, shape (Y, X) or (X,)
         At evenly spaced points.
+    highest : float, optional
+        Only segments count whose ends are not above this: those within the basin. Far out, where
+        losses are huge, all kinds of networks look alike.
     tolerance : float
         How much the middle may stick out, as a share of the mean of the ends: rounding.
 
@@ -38,7 +43,7 @@ def broken_segments(loss: np.ndarray, tolerance: float = 1e-6) -> float:
     Raises
     ------
     InputError
-        If no three points stand in a row.
+        If there is no such segment.
 
     Examples
     --------
@@ -55,13 +60,15 @@ def broken_segments(loss: np.ndarray, tolerance: float = 1e-6) -> float:
             p, middle, q = _segments(values, down, across)
             with np.errstate(invalid="ignore"):
                 chord = (p + q) / 2
-                finite = np.isfinite(chord)
-                broken += int((finite & (middle > chord + tolerance * np.abs(chord))).sum())
-            counted += int(finite.sum())
+                counts = np.isfinite(chord)
+                if highest is not None:
+                    counts &= (p <= highest) & (q <= highest)
+                broken += int((counts & (middle > chord + tolerance * np.abs(chord))).sum())
+            counted += int(counts.sum())
     if not counted:
         raise InputError(
-            f"A surface of {' x '.join(map(str, np.shape(loss)))} points has no three finite ones "
-            f"in a row; take a finer grid."
+            f"A surface of {' x '.join(map(str, np.shape(loss)))} points has no three in a row "
+            f"whose losses are finite and low enough; take a finer grid."
         )
     return broken / counted
 

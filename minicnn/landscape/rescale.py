@@ -87,7 +87,7 @@ def _made_up_for(network: Network, layer: Node, readers: Readers) -> str:
         if after.operands[0] != name:
             break
         norms = isinstance(after.block, BatchNorm) and name == layer.name
-        if (norms and _own(network, after, readers)) or _is_layer(network, after, readers):
+        if (norms and _own(network, after, readers, 3)) or _is_layer(network, after, readers):
             return after.name
         if not isinstance(after.block, HOMOGENEOUS):
             break
@@ -163,6 +163,7 @@ def _is_layer(network: Network, node: Node, readers: Readers) -> bool:
     return isinstance(node.block, (Conv, Linear)) and _own(network, node, readers)
 
 
-def _own(network: Network, node: Node, readers: Readers) -> bool:
-    """Whether all but the first operand are arrays that no other node reads."""
-    return all(o in network.arrays and len(readers[o]) == 1 for o in node.operands[1:])
+def _own(network: Network, node: Node, readers: Readers, first: int = 1) -> bool:
+    """Whether a node's operands are arrays, and those from `first` on are read by it alone."""
+    given = all(operand in network.arrays for operand in node.operands[1:])
+    return given and all(len(readers[operand]) == 1 for operand in node.operands[first:])

@@ -10,19 +10,28 @@ from minicnn.errors import TrainingError
 from minicnn.nn.module import Module, around
 from minicnn.tensor import Tensor, no_grad
 
-__all__ = ["diagnose", "first_not_finite"]
+__all__ = ["broken_weight", "failure", "first_not_finite"]
+
+
+def broken_weight(model: Module) -> str | None:
+    """The first parameter that holds NaN or infinity."""
+    for name, tensor in model.named_parameters().items():
+        if not np.isfinite(tensor.data).all():
+            return f"the parameter {name}"
+    return None
 
 
 def first_not_finite(model: Module, x: Any) -> str | None:
     """Path of the first thing that holds NaN or infinity: a parameter, or a layer's output.
 
     The model runs once more on the batch, as it is: in training its batch norms see the batch.
+    Running statistics do not count: a batch that overflows has spoilt them already, far behind the
+    layer to blame.
     """
     if not np.isfinite(x).all():
         return "the images themselves"
-    for name, array in model.state_dict().items():
-        if not np.isfinite(array).all():
-            return f"the parameter {name}"
+    if place := broken_weight(model):
+        return place
     paths = {id(module): path or type(module).__name__ for path, module in model.named_modules()}
     found: list[str] = []
 
@@ -37,13 +46,10 @@ def first_not_finite(model: Module, x: Any) -> str | None:
     return found[0] if found else None
 
 
-def diagnose(
-    model: Module, x: Any, loss: float, epoch: int, step: int, rate: float
-) -> TrainingError:
-    """The error that says when, where, and what to try."""
-    place = first_not_finite(model, x) or "the loss alone: the scores are finite but too large"
+def failure(what: str, place: str, epoch: int, step: int, rate: float) -> TrainingError:
+    """The error that says what happened, when, where, and what to try."""
     return TrainingError(
-        f"The loss became {loss} at step {step} of epoch {epoch} (learning rate {rate:.3g}). "
+        f"{what} at step {step} of epoch {epoch} (learning rate {rate:.3g}). "
         f"NaN or infinity first appears in {place}. Try a smaller rate (a tenth), a warm-up "
         f"(schedule one-cycle), clipping (clip 1.0), or batch norm; check the images' scale."
     )

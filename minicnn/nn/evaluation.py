@@ -48,10 +48,17 @@ def predict(
         that it reads images, else by the numbers of its own.
     batch : int
         Samples a run.
+
+    Raises
+    ------
+    InputError
+        If there are no samples, or a batch holds none.
     """
     count = len(samples)
     if count == 0:
         raise InputError("There are no samples to run the network on.")
+    if batch < 1:
+        raise InputError(f"batch is 1 or more; got {batch}.")
     read = _reader(samples, model)
     network = _network(model, read(slice(0, 1)).shape[1:])
     found = [network(read(slice(i, i + batch))) for i in range(0, count, batch)]
@@ -80,6 +87,13 @@ def evaluate(
     Returns
     -------
     Result
+
+    Raises
+    ------
+    InputError
+        If there are no samples.
+    ShapeError
+        If there are not as many targets, or they do not fit the outputs.
     """
     objective = objective or Classification()
     x, targets = (samples, samples.labels) if isinstance(samples, Dataset) else samples

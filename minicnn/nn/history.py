@@ -93,11 +93,16 @@ class History:
         Raises
         ------
         InputError
-            If it is another kind of file.
+            If it is missing, or another kind of file.
         """
+        if not Path(path).is_file():
+            raise InputError(f"There is no file {path}.")
         with Path(path).open(newline="") as file:
             reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != NAMES:
-                raise InputError(f"{path} holds no history of a training: its columns differ.")
-            rows = [[float(row[name]) for name in NAMES] for row in reader]
+            try:
+                if tuple(reader.fieldnames or ()) != NAMES:
+                    raise InputError(f"{path} holds no history of a training: its columns differ.")
+                rows = [[float(row[name]) for name in NAMES] for row in reader]
+            except (ValueError, TypeError, csv.Error) as error:  # no number, or a line cut off
+                raise InputError(f"{path} holds no history of a training: {error}.") from None
         return cls([Epoch(int(n), *rest) for n, *rest in rows])

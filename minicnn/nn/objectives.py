@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from minicnn import functional as F
-from minicnn.errors import ShapeError
+from minicnn.errors import InputError, ShapeError
 from minicnn.tensor import Tensor
 
 __all__ = ["Classification", "Objective", "Regression"]
@@ -48,11 +48,13 @@ class Classification:
         return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing)
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        _check_labels(outputs.shape, targets)
         shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
         right = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0]
         return np.log(np.exp(shifted).sum(axis=1)) - right
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        _check_labels(outputs.shape, targets)
         return (outputs.argmax(axis=1) == targets).astype(np.float64)
 
 
@@ -77,6 +79,18 @@ class Regression:
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.sqrt(self.losses(outputs, targets))
+
+
+def _check_labels(outputs: tuple[int, ...], labels: np.ndarray) -> None:
+    """NumPy would count a label of -1 from the end, and broadcast labels of shape (N, 1)."""
+    count, classes = outputs
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ShapeError(
+            f"{count} rows of scores need as many integer labels; got {labels.dtype} of shape "
+            f"{labels.shape}."
+        )
+    if count and not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(f"Labels are 0 to {classes - 1}; got {labels.min()} to {labels.max()}.")
 
 
 def _check_alike(outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:

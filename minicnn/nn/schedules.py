@@ -6,17 +6,18 @@ At step t = 0, 1, ..., T - 1:
     step          gamma^(number of milestones passed), milestones as shares of T
     cosine        floor + (1 - floor) (1 + cos(pi t / T)) / 2           Loshchilov and Hutter 2017
     one_cycle     up along a line from `start` to 1, then down to `end`  Smith and Topin 2018
+    cycles        one-cycles one after the other, each with its own height
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, pi
 from typing import Protocol
 
 from minicnn.errors import InputError, UnknownNameError, nearest
 
-__all__ = ["SCHEDULES", "Constant", "Cosine", "OneCycle", "Schedule", "Steps", "schedule"]
+__all__ = ["SCHEDULES", "Constant", "Cosine", "Cycles", "OneCycle", "Schedule", "Steps", "schedule"]
 
 
 class Schedule(Protocol):
@@ -86,11 +87,46 @@ class OneCycle:
         return self.end + (1 - self.end) * (1 - share) / (1 - self.warm)
 
 
+@dataclass(frozen=True)
+class Cycles:
+    """One-cycles one after the other: warm restarts.
+
+    Parameters
+    ----------
+    parts : sequence of (float, float)
+        Of each cycle its share of all steps, and its height.
+    cycle : OneCycle
+        Their form.
+
+    Examples
+    --------
+    >>> [round(Cycles()(step, 100), 2) for step in (0, 15, 59, 60, 70, 99)]
+    [0.1, 1.0, 0.02, 0.05, 0.5, 0.02]
+    """
+
+    parts: tuple[tuple[float, float], ...] = ((0.6, 1.0), (0.4, 0.5))
+    cycle: OneCycle = field(default_factory=OneCycle)
+
+    def __post_init__(self) -> None:
+        if abs(sum(share for share, _ in self.parts) - 1) > 1e-9:
+            raise InputError(f"The cycles' shares of the steps must add up to 1; got {self.parts}.")
+
+    def __call__(self, step: int, total: int) -> float:
+        first = 0
+        for share, height in self.parts[:-1]:
+            length = round(share * total)
+            if step < first + length:
+                return height * self.cycle(step - first, length)
+            first += length
+        return self.parts[-1][1] * self.cycle(step - first, total - first)
+
+
 SCHEDULES: dict[str, Schedule] = {
     "constant": Constant(),
     "step": Steps(),
     "cosine": Cosine(),
     "one-cycle": OneCycle(),
+    "cycles": Cycles(),
 }
 
 

@@ -11,6 +11,7 @@ on from its state is, bit for bit, the one that was never stopped.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,8 +22,8 @@ import numpy as np
 
 from minicnn.checkpoint import Checkpoint
 from minicnn.data import Augment, Batches, Dataset
-from minicnn.errors import InputError, UnknownNameError, nearest
-from minicnn.nn.diagnosis import diagnose
+from minicnn.errors import InputError, TrainingError, UnknownNameError, nearest
+from minicnn.nn.diagnosis import broken_weight, failure, first_not_finite
 from minicnn.nn.evaluation import evaluate
 from minicnn.nn.history import Epoch, History
 from minicnn.nn.module import Module
@@ -35,7 +36,10 @@ __all__ = ["Progress", "Recipe", "Source", "fit"]
 
 
 class Source(Protocol):
-    """Gives the batches of an epoch: pairs of a float32 array and its targets."""
+    """Gives the batches of an epoch: pairs of a float32 array and its targets.
+
+    Its `repr` should say what it holds: a checkpoint is known by it.
+    """
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -59,7 +63,7 @@ class Recipe:
     decay : float
         Weight decay, of weights only: biases, gains and shifts are left out.
     schedule : str or Schedule
-        "constant", "step", "cosine", "one-cycle", or a function of (step, total).
+        One of `SCHEDULES`, or a function of (step, total).
     smoothing : float
         Label smoothing.
     clip : float, optional
@@ -69,6 +73,11 @@ class Recipe:
         Stop after this many epochs without a smaller loss held out, and restore the best weights.
     seed : int
         Of order, augmentation and dropout.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
     """
 
     epochs: int = 10
@@ -89,6 +98,12 @@ class Recipe:
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is 1 or more; got {getattr(self, name)}.")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"patience is 1 epoch or more; got {self.patience}.")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"clip is a norm above 0; got {self.clip}.")
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed}: a seed is 0 or more.")
 
     def make_optimiser(self, model: Any) -> Optimiser:
         """The optimiser on a model's parameters.
@@ -177,6 +192,9 @@ class _Run:
             start = f"{name}/"
             return {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
 
+        lacking = [name for name in self.arrays() if name not in arrays]
+        if lacking:
+            raise InputError(f"The checkpoint lacks {lacking[0]}. Remove it, or name another.")
         self.model.load_state_dict(part("model"))
         self.optimiser.load_state_dict(part("optimiser"))
         self.best_state = part("best")
@@ -190,6 +208,8 @@ class _Run:
         value = loss.item()
         if not np.isfinite(value):
             return value, float("nan")
+        for tensor in self.optimiser.parameters.values():
+            tensor.grad = None  # one of an earlier step, where this one does not reach
         loss.backward()
         if self.recipe.clip is not None:
             clip_gradients(self.optimiser.parameters.values(), self.recipe.clip)
@@ -237,7 +257,8 @@ def fit(
     Raises
     ------
     TrainingError
-        If the loss is no longer finite: step, layer and remedies are named.
+        If the loss, or a weight at the end of an epoch, is no longer finite: step, place and
+        remedies are named. The checkpoint stays the last good one.
     InputError
         If the checkpoint is damaged or of another model, recipe or data.
 
@@ -262,7 +283,7 @@ def fit(
     if recipe.patience is not None and valid is None:
         raise InputError("Early stopping needs samples held out: give `valid`.")
     run = _Run(model, recipe, objective, recipe.make_optimiser(model), History([], objective.score))
-    state = Checkpoint(checkpoint, _key(model, recipe, objective, train) if checkpoint else {})
+    state = Checkpoint(checkpoint, _key(model, recipe, objective, source) if checkpoint else {})
     saved = state.read()
     if saved:
         run.load(saved)
@@ -290,8 +311,9 @@ def _epoch(
         with np.errstate(over="ignore", invalid="ignore"):
             loss, score = run.step(x, y, factor)
         if not np.isfinite(loss):
-            rate = recipe.rate * factor
-            raise diagnose(run.model, x, loss, number + 1, step + 1, rate)
+            rate, where = recipe.rate * factor, first_not_finite(run.model, x)
+            where = where or "the loss alone: the scores are too large"
+            raise failure(f"The loss became {loss}", where, number + 1, step + 1, rate)
         losses, scores, run.images = losses + loss, scores + score, run.images + len(x)
         if report is not None:
             seconds = run.seconds + time.perf_counter() - start
@@ -304,7 +326,15 @@ def _epoch(
     seconds = time.perf_counter() - start
     run.seconds += seconds
     run.model.eval()
-    held = evaluate(run.model, valid, run.objective) if valid is not None else None
+    if broken := broken_weight(run.model):  # by the last step, whose own loss was finite still
+        raise failure("The weights overflowed", broken, number + 1, steps, recipe.rate * factor)
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = evaluate(run.model, valid, run.objective) if valid is not None else None
+    if held is not None and not np.isfinite(held.loss):
+        raise TrainingError(
+            f"The loss held out became {held.loss} after epoch {number + 1}; the weights are "
+            f"finite. Check the samples held out: their numbers, and their scale."
+        )
     valid_loss, valid_score = (held.loss, held.score) if held else (float("nan"), float("nan"))
     run.history.epochs.append(
         Epoch(number + 1, losses / steps, scores / steps, valid_loss, valid_score,
@@ -317,22 +347,43 @@ def _epoch(
             run.best_state = {n: a.copy() for n, a in run.model.state_dict().items()}
 
 
-def _key(
-    model: Module, recipe: Recipe, objective: Objective, train: Dataset | Source
-) -> dict[str, Any]:
+def _key(model: Module, recipe: Recipe, objective: Objective, source: Source) -> dict[str, Any]:
     """What a state belongs to: the model's plan, the recipe and the data."""
-    settings = {**asdict(recipe), "schedule": repr(recipe.factor)}
-    shapes = {name: list(array.shape) for name, array in model.state_dict().items()}
     return {
-        "model": blake2b(repr(shapes).encode(), digest_size=12).hexdigest(),
-        "recipe": settings,
-        "objective": repr(objective),
-        "data": _digest(train) if isinstance(train, Dataset) else repr(train),
+        "model": blake2b("\n".join(_plan(model)).encode(), digest_size=12).hexdigest(),
+        "recipe": {**asdict(recipe), "schedule": _said(recipe.factor)},
+        "objective": _said(objective),
+        "data": _digest(source) if isinstance(source, Batches) else _said(source),
     }
 
 
-def _digest(dataset: Dataset) -> str:
+def _plan(model: Module) -> Iterator[str]:
+    """What a model is made of: modules with their settings, arrays with their shapes.
+
+    Shapes alone would not tell a residual network from the same one without its skips.
+    """
+    for path, module in model.named_modules():
+        settings = {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, (bool, int, float, str, tuple)) and name != "training"
+        }
+        yield f"{path}: {type(module).__name__} {_said(settings)}"
+    learned = model.named_parameters()
+    for name, array in model.state_dict().items():
+        yield f"{name}: {array.shape} {name in learned and learned[name].requires_grad}"
+
+
+def _said(thing: Any) -> str:
+    """Its repr, without the address in memory that plain objects have there."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+
+
+def _digest(source: Batches) -> str:
+    dataset = source.dataset
     digest = blake2b(digest_size=12)
+    how = (source.size, source.seed, source.drop_last, source.augment, dataset.mean, dataset.std)
+    digest.update(repr(how).encode())
     for array in (dataset.images, dataset.labels):
         digest.update(repr((array.dtype, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B"))

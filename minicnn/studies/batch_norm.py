@@ -31,7 +31,7 @@ def batch_norm(setup: Setup, rates: tuple[float, ...] = RATES) -> Findings:
     Parameters
     ----------
     setup : Setup
-        6 epochs by default.
+        8 epochs by default.
     rates : tuple of float
         Learning rates, constant over a training, from small to large.
 
@@ -42,7 +42,7 @@ def batch_norm(setup: Setup, rates: tuple[float, ...] = RATES) -> Findings:
         (2, R, epochs + 1), off before on, and `trains` (2, R), whether the loss fell below half of
         guessing's, log K for K `classes`.
     """
-    train, test, epochs = setup.few(A_CLASS), measured(setup), setup.epochs or 6
+    train, test, epochs = setup.few(A_CLASS), measured(setup), setup.epochs or 8
     settings = [(on, rate) for on in (False, True) for rate in rates]
 
     def run(i: int, seed: int) -> dict[str, np.ndarray]:

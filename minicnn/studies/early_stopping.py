@@ -85,8 +85,8 @@ def early_stopping(setup: Setup, repeats: int = 3, patience: int = 8) -> Finding
         rows,
         arrays,
         (
-            f"Gained on the test images: {per_cent(arrays['restored_accuracy'])} for "
-            f"{per_cent(arrays['test_accuracy'][:, -1])}, in {share:.0%} of the epochs.",
+            f"Gained on the test images: {per_cent(arrays['restored_accuracy'])} "
+            f"instead of {per_cent(arrays['test_accuracy'][:, -1])}, in {share:.0%} of the epochs.",
             f"{HELD:.0%} of the images are held out; patience {patience} epochs. Their labels are "
             f"as often wrong, so their loss is higher than the test's.",
         ),

@@ -20,8 +20,8 @@ from minicnn.studies.uncertainty import mc_predict
 
 __all__ = ["accuracy_kept", "mc_dropout", "small_net"]
 
-RECIPE = nn.Recipe(epochs=15, batch=32, rate=0.05, decay=5e-4)
-PASSES, SHOWN, A_CLASS, PROBABILITY = 50, 8, 100, 0.5
+RECIPE = nn.Recipe(epochs=40, batch=32, rate=0.05, decay=5e-4)
+PASSES, SHOWN, A_CLASS, PROBABILITY = 50, 8, 20, 0.5
 MEASURES = ("predictive_entropy", "mutual_information", "variation_ratio")
 KEPT = np.linspace(0.5, 1.0, 26)
 
@@ -37,7 +37,7 @@ def mc_dropout(setup: Setup, passes: int = PASSES, p: float = PROBABILITY) -> Fi
     Parameters
     ----------
     setup : Setup
-        15 epochs by default, on up to 100 images a class.
+        40 epochs by default, on up to 20 images a class.
     passes : int
         Runs with dropout on.
     p : float

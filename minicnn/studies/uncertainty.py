@@ -26,7 +26,14 @@ from minicnn.nn import Dropout, Module
 from minicnn.progress import Track, silent
 from minicnn.tensor import Tensor, no_grad
 
-__all__ = ["Uncertain", "dropout_passes", "entropy", "log_likelihood", "mc_predict"]
+__all__ = [
+    "Uncertain",
+    "dropout_passes",
+    "entropy",
+    "log_likelihood",
+    "mc_predict",
+    "predictive_variance",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,3 +168,14 @@ def log_likelihood(predictions: np.ndarray, targets: np.ndarray, precision: floa
     terms = -0.5 * precision * (targets - predictions) ** 2
     constants = -np.log(len(predictions)) - 0.5 * np.log(2 * np.pi) + 0.5 * np.log(precision)
     return np.asarray(logsumexp(terms, axis=0) + constants)
+
+
+def predictive_variance(predictions: np.ndarray, precision: float) -> np.ndarray:
+    """Of regression by T passes (T, N) with noise of a precision tau, (N): 1/tau + their variance.
+
+    Examples
+    --------
+    >>> predictive_variance(np.array([[1.0, 2.0], [3.0, 2.0]]), precision=4.0).tolist()
+    [1.25, 0.25]
+    """
+    return np.asarray(1 / precision + predictions.var(axis=0))
