@@ -148,7 +148,7 @@ def _check_state(state: Path, resume: bool) -> None:
 def _again() -> str:
     """The command that goes on."""
     arguments = [a for a in sys.argv[1:] if a != "--resume"]
-    return shlex.join([program(), *arguments, "--resume"])
+    return f"{program()} {shlex.join([*arguments, '--resume'])}"
 
 
 def _write(

@@ -11,11 +11,9 @@ on from its state is, bit for bit, the one that was never stopped.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +24,7 @@ from minicnn.errors import InputError, TrainingError, UnknownNameError, nearest
 from minicnn.nn.diagnosis import broken_weight, failure, first_not_finite
 from minicnn.nn.evaluation import evaluate
 from minicnn.nn.history import Epoch, History
+from minicnn.nn.identity import identity
 from minicnn.nn.module import Module
 from minicnn.nn.objectives import Classification, Objective
 from minicnn.nn.optimisers import SGD, Adam, AdamW, Optimiser, clip_gradients
@@ -283,7 +282,8 @@ def fit(
     if recipe.patience is not None and valid is None:
         raise InputError("Early stopping needs samples held out: give `valid`.")
     run = _Run(model, recipe, objective, recipe.make_optimiser(model), History([], objective.score))
-    state = Checkpoint(checkpoint, _key(model, recipe, objective, source) if checkpoint else {})
+    key = identity(model, recipe, objective, source, valid) if checkpoint else {}
+    state = Checkpoint(checkpoint, key)
     saved = state.read()
     if saved:
         run.load(saved)
@@ -345,46 +345,3 @@ def _epoch(
         run.history.best = number + 1
         if recipe.patience is not None:
             run.best_state = {n: a.copy() for n, a in run.model.state_dict().items()}
-
-
-def _key(model: Module, recipe: Recipe, objective: Objective, source: Source) -> dict[str, Any]:
-    """What a state belongs to: the model's plan, the recipe and the data."""
-    return {
-        "model": blake2b("\n".join(_plan(model)).encode(), digest_size=12).hexdigest(),
-        "recipe": {**asdict(recipe), "schedule": _said(recipe.factor)},
-        "objective": _said(objective),
-        "data": _digest(source) if isinstance(source, Batches) else _said(source),
-    }
-
-
-def _plan(model: Module) -> Iterator[str]:
-    """What a model is made of: modules with their settings, arrays with their shapes.
-
-    Shapes alone would not tell a residual network from the same one without its skips.
-    """
-    for path, module in model.named_modules():
-        settings = {
-            name: value
-            for name, value in vars(module).items()
-            if isinstance(value, (bool, int, float, str, tuple)) and name != "training"
-        }
-        yield f"{path}: {type(module).__name__} {_said(settings)}"
-    learned = model.named_parameters()
-    for name, array in model.state_dict().items():
-        yield f"{name}: {array.shape} {name in learned and learned[name].requires_grad}"
-
-
-def _said(thing: Any) -> str:
-    """Its repr, without the address in memory that plain objects have there."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
-
-
-def _digest(source: Batches) -> str:
-    dataset = source.dataset
-    digest = blake2b(digest_size=12)
-    how = (source.size, source.seed, source.drop_last, source.augment, dataset.mean, dataset.std)
-    digest.update(repr(how).encode())
-    for array in (dataset.images, dataset.labels):
-        digest.update(repr((array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
