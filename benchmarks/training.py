@@ -14,15 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from minicnn.drawing import table
+from minicnn.kernels.machine import machine, versions
 
 NAMES = ("lenet", "resnet20", "vgg")
 SHAPES = {"lenet": (1, 28, 28), "resnet20": (3, 32, 32), "vgg": (3, 32, 32)}
@@ -183,8 +184,9 @@ def main() -> None:
     print(table(("network", "minicnn images/s", "torch images/s", "torch's layout", "ratio"),
                 rows, right=(1, 2)))  # fmt: skip
     if options.out:
-        facts = {"date": str(date.today()), "machine": platform.processor(), "batch": options.batch,
-                 "threads": options.threads, "results": found}  # fmt: skip
+        facts = {"date": str(date.today()), "machine": machine(), "versions": versions(),
+                 "torch": version("torch"), "batch": options.batch, "threads": options.threads,
+                 "results": found}  # fmt: skip
         options.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 

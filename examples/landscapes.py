@@ -11,6 +11,11 @@ eigenvalues are found on N x N points: at how many does the loss curve downwards
 tenth of what it curves upwards? Last, ResNet-56 with its filters multiplied by 4, which computes
 the same, along a line.
 
+    python examples/landscapes.py FOLDER CIFAR --pair
+
+does the same for the two networks that examples/train_pair.py trained and wrote into FOLDER, and
+draws the path of each training in the plane of its two principal directions.
+
 Everything found is kept in npz files beside the pictures: a stopped run goes on where it was.
 """
 
@@ -38,9 +43,12 @@ from minicnn.landscape import (
     rescale,
     samples_of,
     surface,
+    trajectory,
 )
 from minicnn.network import Network
 
+LI = {"ResNet-56": "li2018_resnet56", "without skip connections": "li2018_resnet56_noshort"}
+PAIR = {"ResNet-20": "resnet20", "without skip connections": "plain20"}
 PICTURES = Path(__file__).parent / "pictures"
 MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)  # how the authors normalised
 STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
@@ -137,6 +145,24 @@ def show_scale(network: Network, data: Dataset, out: Path, options: argparse.Nam
     figures.save(figures.scale_figure(found, title), with_end(out, ".png"))
 
 
+def show_path(
+    network: Network, file: Path, data: Dataset, out: Path, options: argparse.Namespace
+) -> None:
+    """The path of a training over the contours of the plane that it lies in best."""
+    with np.load(file) as saved:
+        count = len(next(iter(saved.values())))
+        states = [{name: saved[name][i] for name in saved} for i in range(count)]
+    path = trajectory(network, states)
+    xs, ys = path.window(points=options.points)
+    x, labels = samples_of(network, data, options.samples, options.seed)
+    part = with_end(out, ".npz")
+    plane = surface(network, x, labels, path.directions, xs, ys, part, options.workers, bar)
+    title = f"{network.name}: the weights after each of {count} epochs"
+    figures.save(figures.trajectory_figure(plane, path, title), with_end(out, ".png"))
+    shares = " and ".join(f"{share:.0%}" for share in path.explained)
+    print(f"{network.name}: the two directions of its path hold {shares} of its variance")
+
+
 def with_end(path: Path, end: str) -> Path:
     """A file name with more behind it."""
     return path.with_name(path.name + end)
@@ -147,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path)
     parser.add_argument("cifar", type=Path)
+    parser.add_argument("--pair", action="store_true", help="the networks of train_pair.py")
     parser.add_argument("--samples", type=int, default=1000, help="of the training set")
     parser.add_argument("--test", type=int, help="test images for the accuracies; default: all")
     parser.add_argument("--points", type=int, default=51, help="a side of the grid")
@@ -156,14 +183,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=PICTURES)
     options = parser.parse_args()
-    files = {"ResNet-56": "li2018_resnet56", "without skip connections": "li2018_resnet56_noshort"}
+    files = PAIR if options.pair else LI
     networks = {n: minicnn.load(options.models / f"{file}.onnx") for n, file in files.items()}
     options.out.mkdir(exist_ok=True)
-    test, learned = (
-        replace(read(options.cifar, split), mean=MEAN, std=STD) for split in ("test", "train")
-    )
+    test, learned = (read(options.cifar, split) for split in ("test", "train"))
+    if not options.pair:  # whose files say how images are normalised
+        test, learned = (replace(data, mean=MEAN, std=STD) for data in (test, learned))
     print(accuracies(networks, test.subset(slice(0, options.test))))
-    title = f"Training loss of Li et al.'s networks on {options.samples:,} CIFAR-10 images"
+    whose = "two networks of 20 layers" if options.pair else "Li et al.'s networks"
+    title = f"Training loss of {whose} on {options.samples:,} CIFAR-10 images"
+    if options.pair:
+        compare(networks, learned, title, options.out / "landscape_pair", options)
+        for name, network in zip(PAIR.values(), networks.values(), strict=True):
+            path = options.models / f"{name}.path.npz"
+            show_path(network, path, learned, options.out / f"path_{name}", options)
+        return
     compare(networks, learned, title, options.out / "landscape_resnet56", options)
     show_scale(networks["ResNet-56"], learned, options.out / "landscape_scale", options)
 
