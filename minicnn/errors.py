@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "DeviceError",
     "ImageError",
     "InputError",
     "MiniCNNError",
@@ -80,6 +81,10 @@ class RuleError(MiniCNNError):
 
 class NotDifferentiableError(MiniCNNError):
     """A gradient was asked for where there is none."""
+
+
+class DeviceError(MiniCNNError):
+    """A device that cannot be used, or a copy to or from one that was forbidden."""
 
 
 class TrainingError(MiniCNNError):

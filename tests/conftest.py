@@ -1,6 +1,7 @@
 """What tests share: where real networks and photos may lie, and seeded random arrays."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +29,14 @@ def shared(name: str) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """CuPy's stand-in: GPU kernels compiled for the CPU, on arrays as strict as CuPy's."""
+    from standin import compiling, cupy_module
+
+    if compiling.COMPILER is None:
+        pytest.skip("needs a C++ compiler (g++ or clang++), to run CUDA sources on the CPU")
+    monkeypatch.setitem(sys.modules, "cupy", cupy_module)
+    return cupy_module

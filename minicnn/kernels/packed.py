@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from minicnn.kernels.devices import Device, on_gpu, to_device
 from minicnn.kernels.memory import empty
 
 __all__ = ["Packed", "plane_shape"]
@@ -48,7 +49,8 @@ class Packed:
     levels: int
 
     def __post_init__(self) -> None:
-        self.planes.flags.writeable = False
+        if not on_gpu(self.planes):
+            self.planes.flags.writeable = False
 
     @classmethod
     def unfilled(cls, shape: tuple[int, ...], levels: int = 2) -> Packed:
@@ -63,6 +65,10 @@ class Packed:
     @classmethod
     def pack(cls, values: np.ndarray, levels: int = 2) -> Packed:
         """Pack an array of integers below `levels` (booleans count as 0 and 1)."""
+        if on_gpu(values):
+            from minicnn.kernels.gpu import gates
+
+            return gates.pack(values, levels)
         last = _channels_last(values)
         if levels == 2:
             bits = [last.astype(bool, copy=False)]
@@ -75,6 +81,10 @@ class Packed:
 
     def unpack(self) -> np.ndarray:
         """The values again: booleans for a mask, else the smallest unsigned integers."""
+        if on_gpu(self.planes):
+            from minicnn.kernels.gpu import gates
+
+            return gates.unpack(self)
         channels = self.shape[min(1, len(self.shape) - 1)] if self.shape else 1
         dtype = np.dtype(bool) if self.levels == 2 else np.min_scalar_type(max(self.levels - 1, 1))
         last = (*plane_shape(self.shape)[:-1], channels)
@@ -83,6 +93,10 @@ class Packed:
             bits = np.unpackbits(plane, axis=-1, count=channels, bitorder="little")
             values |= bits.view(bool) if self.levels == 2 else bits.astype(dtype) << dtype.type(i)
         return np.moveaxis(values, -1, min(1, len(self.shape) - 1)).reshape(self.shape)
+
+    def to(self, device: Device | str) -> Packed:
+        """The same bits on a device."""
+        return Packed(to_device(self.planes, device), self.shape, self.levels)
 
     @property
     def nbytes(self) -> int:

@@ -1,0 +1,201 @@
+"""Devices: where arrays live, moved there and back. The one place that asks an array for it.
+
+    x = to_device(x, "cuda:0")        NumPy array -> CuPy array
+    x = to_host(x)                    back
+    on_gpu(x)                         by the array's own type: this is what chooses the kernels
+
+Numbers cross between host and card in these two functions and nowhere else; `no_transfers()` makes
+them raise, which shows hidden copies in what should run on the card alone. CuPy is imported when a
+card is first asked for, and only then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DeviceError, InputError
+
+__all__ = [
+    "Device",
+    "cuda",
+    "devices",
+    "find",
+    "module_of",
+    "no_transfers",
+    "on_gpu",
+    "place_of",
+    "to_device",
+    "to_host",
+]
+
+_strict: ContextVar[bool] = ContextVar("minicnn_no_transfers", default=False)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place where arrays live.
+
+    Parameters
+    ----------
+    kind : str
+        "cpu" or "cuda".
+    index : int
+        Which card.
+    """
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+CPU = Device("cpu")
+
+
+def find(device: Device | str) -> Device:
+    """A device from text: "cpu", "cuda" (the first card) or "cuda:1".
+
+    Raises
+    ------
+    InputError
+        If the text means no device. Whether there is such a card is seen when it is used.
+
+    Examples
+    --------
+    >>> str(find("cuda"))
+    'cuda:0'
+    """
+    if isinstance(device, Device):
+        return device
+    kind, colon, index = str(device).partition(":")
+    if kind == "cpu" and not colon:
+        return CPU
+    if kind == "cuda" and (index.isdecimal() or not colon):
+        return Device("cuda", int(index or 0))
+    raise InputError(f'{device!r} is no device: give "cpu", "cuda", or "cuda:1" for a second card.')
+
+
+def on_gpu(array: Any) -> bool:
+    """Whether an array is CuPy's."""
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def module_of(array: Any) -> Any:
+    """The module whose functions compute on an array: NumPy or CuPy."""
+    return sys.modules["cupy"] if on_gpu(array) else np
+
+
+def place_of(array: Any) -> Device:
+    """Where an array lives."""
+    return Device("cuda", int(array.device.id)) if on_gpu(array) else CPU
+
+
+def cuda(index: int = 0) -> Any:
+    """CuPy, with a card of that number.
+
+    Raises
+    ------
+    DeviceError
+        Says which of CuPy, the driver and the card is missing, and what to do.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            "Computing on a GPU needs CuPy, which is not installed. Install minicnn's extra for "
+            f"the driver's CUDA version: minicnn[cuda12] or minicnn[cuda13]. ({error})"
+        ) from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        text = str(error)
+        if "InsufficientDriver" in text:
+            raise DeviceError(
+                "CuPy is installed, but there is no NVIDIA driver that it can use: none is loaded, "
+                f"or it is older than CuPy's CUDA version. Install or update the driver. ({text})"
+            ) from error
+        if "NoDevice" not in text:
+            raise DeviceError(f"CuPy cannot start CUDA: {text}.") from error
+        count = 0
+    if count == 0:
+        raise DeviceError("CuPy and a driver are there, but the driver shows no GPU.")
+    if index >= count:
+        names = ", ".join(f"cuda:{i}" for i in range(count))
+        raise DeviceError(f"There is no card cuda:{index}; there is {names}.")
+    return cupy
+
+
+def devices() -> list[Device]:
+    """All devices that can be used here: the CPU, then the cards.
+
+    Examples
+    --------
+    >>> str(devices()[0])
+    'cpu'
+    """
+    try:
+        count = cuda().cuda.runtime.getDeviceCount()
+    except DeviceError:
+        count = 0
+    return [CPU, *(Device("cuda", i) for i in range(count))]
+
+
+@contextmanager
+def no_transfers() -> Iterator[None]:
+    """Within this context copying between host and card is an error: for finding hidden copies."""
+    token = _strict.set(True)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
+
+
+def _crossing(array: Any, way: str) -> None:
+    if _strict.get():
+        raise DeviceError(
+            f"An array of shape {np.shape(array)} would be copied {way}, and no_transfers() "
+            f"forbids it. Move what is needed before entering that context."
+        )
+
+
+def to_device(array: Any, device: Device | str) -> Any:
+    """An array on a device; itself where it is there already.
+
+    The order of its axes in memory stays.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be used.
+    """
+    device = find(device)
+    if device.kind == "cpu":
+        return to_host(array)
+    if on_gpu(array) and place_of(array) == device:
+        return array
+    cupy = cuda(device.index)
+    _crossing(array, f"to {device}")
+    with cupy.cuda.Device(device.index):
+        order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        dense = array.transpose(order)
+        if not on_gpu(dense):
+            dense = np.ascontiguousarray(dense)
+        return cupy.array(dense).transpose(np.argsort(order).tolist())
+
+
+def to_host(array: Any) -> np.ndarray:
+    """An array as NumPy's; itself where it is that already."""
+    if not on_gpu(array):
+        return np.asarray(array)
+    _crossing(array, "to the host")
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    dense = module_of(array).asnumpy(array.transpose(order))
+    return np.asarray(dense.transpose(np.argsort(order).tolist()))

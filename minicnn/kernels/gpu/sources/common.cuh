@@ -1,0 +1,51 @@
+// What all kernels share: the number type T, four numbers at once, and bits of channels.
+//
+// Images are addressed by steps in numbers: element (n, c, h, w) stands at
+//     n * image + h * row + w * pixel + c.
+// Bits stand as in Packed: ceil(channels / 8) bytes a pixel, lowest bit first, images row by row.
+typedef unsigned char byte;
+
+struct __align__(16) Four {
+    T v[4];
+};
+
+__device__ __forceinline__ Four zero4() {
+    Four four;
+    for (int i = 0; i < 4; i++) four.v[i] = 0;
+    return four;
+}
+
+__device__ __forceinline__ Four load4(const T* p) { return *reinterpret_cast<const Four*>(p); }
+
+__device__ __forceinline__ void store4(T* p, Four four) { *reinterpret_cast<Four*>(p) = four; }
+
+__device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
+
+__device__ __forceinline__ int bytes_of(int channels) { return (channels + 7) >> 3; }
+
+// Eight channels from `p` on, of which `count` exist; the others become `filling`.
+__device__ __forceinline__ void load8(const T* p, int count, T filling, T* v) {
+#if ALIGNED
+    if (count >= 8) {
+        Four a = load4(p), b = load4(p + 4);
+        for (int i = 0; i < 4; i++) v[i] = a.v[i], v[4 + i] = b.v[i];
+        return;
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] = i < count ? p[i] : filling;
+}
+
+__device__ __forceinline__ void store8(T* p, int count, const T* v) {
+#if ALIGNED
+    if (count >= 8) {
+        Four a, b;
+        for (int i = 0; i < 4; i++) a.v[i] = v[i], b.v[i] = v[4 + i];
+        store4(p, a), store4(p + 4, b);
+        return;
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        if (i < count) p[i] = v[i];
+}

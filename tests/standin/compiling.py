@@ -1,0 +1,112 @@
+"""Compiles CUDA C++ for the CPU: the stand-in for CuPy's RawModule and RawKernel."""
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from minicnn.kernels.gpu.code import SOURCES, parameters
+
+HERE = Path(__file__).parent
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+CACHE = Path(tempfile.gettempdir()) / f"minicnn-cuda-on-cpu-{os.getuid()}"
+
+
+def _file_of(name):
+    for path in sorted(SOURCES.glob("*.cu")):
+        if re.search(rf"__global__[^;{{]*?void\s+{name}\s*\(", path.read_text()):
+            return path.stem
+    raise AssertionError(f"no source has the kernel {name}")
+
+
+def _entry(name, number):
+    """A C function that calls a kernel with arguments given by their addresses."""
+    listed = parameters(_file_of(name), name)
+    kinds = {"*": "void*", "T": number}
+    values = []
+    for i, (kind, _) in enumerate(listed):
+        plain = kinds.get(kind, kind)
+        cast = f"*({plain}*)a[{i}]"
+        values.append(f"Any{{{cast}}}" if kind == "*" else cast)
+    return f"static void call_{name}(void** a) {{ {name}({', '.join(values)}); }}\n"
+
+
+class RawModule:
+    """Some CUDA C++ as a shared library."""
+
+    def __init__(self, *, code, options=()):
+        number = re.search(r"#define T (\w+)", code)[1]
+        names = re.findall(r"__global__[^;{]*?void\s+(\w+)\s*\(", code)
+        # addresses convert to whatever kind of pointer the kernel takes
+        any_pointer = "struct Any { void* p; template <class P> operator P*() const "
+        any_pointer += "{ return (P*)p; } };\n"
+        parts = [(HERE / "shim.h").read_text(), code, any_pointer]
+        for name in names:
+            parts.append(_entry(name, number))
+            parts.append(
+                f'extern "C" int run_{name}(void** a, const int* grid, int block, int barriers) '
+                f"{{ return run_grid(call_{name}, a, grid, block, barriers); }}\n"
+            )
+        self.barriers = {name: "__syncthreads" in _body(code, name) for name in names}
+        self.library = ctypes.CDLL(str(_compiled("".join(parts))))
+
+    def get_function(self, name):
+        return RawKernel(name, self.library[f"run_{name}"], self.barriers[name])
+
+
+def _body(code, name):
+    """The text from a kernel's name to the next kernel."""
+    start = re.search(rf"void\s+{name}\s*\(", code).start()
+    following = code.find("__global__", start)
+    return code[start : following if following > 0 else None]
+
+
+def _compiled(text):
+    CACHE.mkdir(exist_ok=True)
+    path = CACHE / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            source, made = Path(folder) / "code.cpp", Path(folder) / "code.so"
+            source.write_text(text)
+            command = [
+                COMPILER, "-std=c++17", "-O1", "-w", "-fPIC", "-shared", "-ffp-contract=off",
+                str(source), "-o", str(made),
+            ]  # fmt: skip
+            subprocess.run(command, check=True)
+            made.rename(path)
+    return path
+
+
+class RawKernel:
+    """A kernel of a module; called as CuPy's is."""
+
+    def __init__(self, name, function, barriers):
+        self.name, self.function, self.barriers = name, function, barriers
+
+    def __call__(self, grid, block, args, shared_mem=0):
+        from standin import cupy_module as cupy
+
+        assert len(grid) == 3
+        assert block[1:] == (1, 1)
+        assert 1 <= block[0] <= 1024
+        assert all(1 <= n <= 65535 for n in grid[1:])
+        assert 1 <= grid[0] < 2**31
+        held = [np.asarray(a.data.ptr if isinstance(a, cupy.ndarray) else a) for a in args]
+        pointers = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
+        sizes = (ctypes.c_int * 3)(*grid)
+
+        def run():
+            if self.function(pointers, sizes, block[0], int(self.barriers)):
+                raise AssertionError(f"{self.name}: threads left while others wait at a barrier")
+            for array in args:
+                if isinstance(array, cupy.ndarray):
+                    array.check_guards(self.name)
+
+        run()
+        cupy.note(run, (held, args))
