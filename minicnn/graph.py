@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks import Block, Expression, Shape
+from minicnn.kernels import as_array, on_gpu
 
 __all__ = ["Builder", "Mirror", "Node", "Symbol", "listed", "taken_name"]
 
@@ -133,8 +134,9 @@ class Builder:
                 names.append(operand.name)
                 shapes.append(operand.shape)
             else:
-                array = operand if isinstance(operand, np.ndarray) else self.dtype.type(operand)
-                names.append(self._constant(np.asarray(array)))
+                held = isinstance(operand, np.ndarray) or on_gpu(operand)
+                array = operand if held else self.dtype.type(operand)
+                names.append(self._constant(as_array(array)))
                 shapes.append(np.shape(array))
         name = taken_name(f"{self._prefix}/{block.kind}", self._taken)
         self.nodes.append(Node(name, block, tuple(names)))
@@ -169,7 +171,8 @@ class Builder:
         name = self._names_of.get(id(array))
         if name is None:
             name = taken_name(f"{self._prefix}.kept", self._taken)
-            if array.flags.writeable:  # somebody's own: what is drawn does not change
+            # somebody's own: what is drawn does not change
+            if not on_gpu(array) and array.flags.writeable:
                 array = array.copy()
                 array.flags.writeable = False
             self._names_of[id(array)] = name

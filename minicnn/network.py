@@ -18,23 +18,20 @@ import numpy as np
 
 from minicnn import drawing, kernels
 from minicnn import rules as rulebook
-from minicnn.blocks import BatchNorm, Block, Expression, Kept, Multiply, Packed, Shape
+from minicnn.blocks import Block, Expression, Kept, Packed, Shape
 from minicnn.calls import Call
 from minicnn.errors import (
     InputError,
     MiniCNNError,
-    ShapeError,
-    UnknownNameError,
-    nearest,
     printable,
 )
 from minicnn.folding import drop_softmax, fold_batch_norm
 from minicnn.graph import Node
-from minicnn.planning import Packs, Planner
+from minicnn.parameters import Parametrised
+from minicnn.planning import Planner
 from minicnn.rules import Rule
-from minicnn.structure import Structure, spoken
+from minicnn.structure import spoken
 from minicnn.tape import Tape, frozen
-from minicnn.tensor import Tensor
 
 __all__ = ["Network", "Step"]
 
@@ -74,13 +71,10 @@ class _Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Network(Structure):
+class Network(Parametrised):
     """A graph of named blocks that runs; see `Structure` for its fields."""
 
-    _tensors: dict[str, Tensor] = field(default_factory=dict)
-    _planner: Planner = field(default_factory=Planner)
     _recipes: dict[Any, _Recipe] = field(default_factory=dict)
-    _reversals: dict[Any, Any] = field(default_factory=dict)
 
     def derived(self, **changes: Any) -> Network:
         """The same network with other fields: how cut and reversed networks are made."""
@@ -104,9 +98,15 @@ class Network(Structure):
         named = self._named_inputs(inputs)
         plan = self._planner.plan(self, named, list(dict.fromkeys(self.outputs)))
         if plan is not None:
-            return self._results(plan.run(named)[0], inputs)
-        values = self.values(named, self.outputs)
-        return self._results(values, [*inputs, *self.arrays.values()])
+            return self._handed(self._results(plan.run(named)[0], inputs))
+        values = self._found(named, self.outputs)
+        return self._handed(self._results(values, [*inputs, *self.arrays.values()]))
+
+    def _handed(self, result: Any) -> Any:
+        """Results for a caller, who may hold NumPy's arrays."""
+        if isinstance(result, tuple):
+            return tuple(self.handed(value) for value in result)
+        return self.handed(result)
 
     def with_bits(self, bits: Mapping[str, Packed], *inputs: np.ndarray) -> Any:
         """Run with other masks and switches than those bound into the blocks.
@@ -136,7 +136,9 @@ class Network(Structure):
         result: list[Any] = []
         for name in self.outputs:
             value = values[name]
-            if isinstance(value, np.ndarray):
+            if kernels.on_gpu(value):
+                value = value.copy() if _is_held(value, [*taken, *result]) else value
+            elif isinstance(value, np.ndarray):
                 shared = any(np.may_share_memory(value, other) for other in [*taken, *result])
                 value = value.copy() if shared or not value.flags.writeable else value
             result.append(value)
@@ -144,6 +146,12 @@ class Network(Structure):
 
     def values(self, inputs: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, Any]:
         """Run as far as needed, and give the named values."""
+        given = {name: self.brought(x) for name, x in inputs.items()}
+        found = self._found(given, names)
+        return {name: self.handed(value) for name, value in found.items()}
+
+    def _found(self, inputs: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+        """The same where the network computes."""
         wanted = list(dict.fromkeys(self.value_name(name) for name in names))
         plan = self._planner.plan(self, inputs, wanted)
         if plan is not None:
@@ -156,7 +164,8 @@ class Network(Structure):
 
     def steps(self, *inputs: np.ndarray) -> Iterator[Step]:
         """Run one block at a time, giving each step as it is done."""
-        return self._execute(self._named_inputs(inputs), self.nodes)
+        steps = self._execute(self._named_inputs(inputs), self.nodes)
+        return (replace(step, value=self.handed(step.value)) for step in steps)
 
     def record(
         self,
@@ -197,7 +206,7 @@ class Network(Structure):
             If a shape does not fit; the node is named.
         """
         given = self._named_inputs(inputs)
-        values = {n: frozen(x.copy(order="K") if copy else x) for n, x in given.items()}
+        values = {n: frozen(_own(x) if copy else x) for n, x in given.items()}
         found = None if rules is None else [rulebook.find(rule) for rule in rules]
         recipe = self._recipe(values, found, keep)
         even = self._has_ties(values.values())
@@ -271,27 +280,10 @@ class Network(Structure):
 
     def remember_reversal(self, key: Any, drawn: Network, slots: dict[str, str]) -> None:
         """Keep a reversed network for other runs, if the parameters are frozen."""
-        if not any(array.flags.writeable for array in self.arrays.values()):
+        if self._planner.is_frozen(self):
             while len(self._reversals) >= 32:
                 self._reversals.pop(next(iter(self._reversals)))
             self._reversals[key, self._planner.packs.version] = (drawn, slots)
-
-    def freeze(self) -> Network:
-        """Make the parameters read-only, so that the network can be planned; gives itself.
-
-        `parameters()` and `load_state_dict` make them writable again.
-        """
-        for array in self.arrays.values():
-            array.flags.writeable = False
-        return self
-
-    def _thaw(self) -> None:
-        own = [self.arrays[name] for name in self.arrays.keys() - self.constants]
-        changing = [array for array in own if not array.flags.writeable]
-        for array in changing:
-            array.flags.writeable = True
-        if changing:
-            Packs.forget(changing)
 
     def explain_plan(self, *inputs: np.ndarray) -> drawing.Text:
         """What is fused, and which kernel serves each block and why.
@@ -321,7 +313,8 @@ class Network(Structure):
     def _zeros(self) -> list[np.ndarray]:
         """Empty inputs of the usual size."""
         types = {name: self.types.get(name, self.dtype) for name in self.inputs}
-        return [np.zeros(self.default_shape(name), dtype) for name, dtype in types.items()]
+        zeros = [np.zeros(self.default_shape(name), dtype) for name, dtype in types.items()]
+        return [kernels.to_device(x, self.device) for x in zeros]
 
     def _worth_holding(
         self, keep: str | Iterable[str], rules: Sequence[Rule] | None, calls: Sequence[Call]
@@ -376,7 +369,7 @@ class Network(Structure):
             self.shape_of(node, [np.shape(operand) for operand in operands])
             start = time.perf_counter()
             value, statistic = node.block.forward(*operands)
-            step = Step(node, np.asarray(value), statistic, time.perf_counter() - start)
+            step = Step(node, kernels.as_array(value), statistic, time.perf_counter() - start)
             values[node.name] = step.value
             del operands, value
             for name in {*node.operands, node.name}:
@@ -387,7 +380,7 @@ class Network(Structure):
     def _run_tensors(self, inputs: Sequence[Any]) -> dict[str, Any]:
         if len(inputs) != len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs; it got {len(inputs)}.")
-        arrays = [x.numpy() if isinstance(x, Expression) else x for x in inputs]
+        arrays = [x.values() if isinstance(x, Expression) else x for x in inputs]
         for (name, shape), x in zip(self.inputs.items(), arrays, strict=True):
             self.check_input(name, shape, x)
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
@@ -414,9 +407,10 @@ class Network(Structure):
                 f"{self.name} takes {len(self.inputs)} input(s), {', '.join(self.inputs)}; "
                 f"it got {len(inputs)}."
             )
-        for (name, shape), x in zip(self.inputs.items(), inputs, strict=True):
-            self.check_input(name, shape, x)
-        return dict(zip(self.inputs, inputs, strict=True))
+        found = {name: self.brought(x) for name, x in zip(self.inputs, inputs, strict=True)}
+        for name, shape in self.inputs.items():
+            self.check_input(name, shape, found[name])
+        return found
 
     # Simpler forms
 
@@ -435,99 +429,6 @@ class Network(Structure):
         True
         """
         return fold_batch_norm(self)._frozen_like(self)
-
-    def _frozen_like(self, other: Network) -> Network:
-        """Freeze new arrays if those of the network that it was made from are frozen."""
-        writable = any(array.flags.writeable for array in other.arrays.values())
-        return self if writable else self.freeze()
-
-    # Parameters
-
-    def _parameter_tensors(self) -> dict[str, Tensor]:
-        for name in self.parameter_names():
-            if name not in self._tensors:
-                self._tensors[name] = Tensor(self.arrays[name], requires_grad=True)
-        return self._tensors
-
-    def parameters(self) -> list[Tensor]:
-        """The parameters as tensors that share memory with the network, writable from now on."""
-        return list(self.named_parameters().values())
-
-    def named_parameters(self) -> dict[str, Tensor]:
-        """The same by name."""
-        self._thaw()
-        return dict(self._parameter_tensors())
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Parameters and running statistics by name (not copies)."""
-        return {n: array for n, array in self.arrays.items() if n not in self.constants}
-
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Copy arrays of the same names and shapes into the network.
-
-        Raises
-        ------
-        UnknownNameError, ShapeError
-            If a name is missing or unknown, or a shape differs; then nothing is changed.
-        """
-        own = self.state_dict()
-        for name in {**own, **state}:
-            if name not in own:
-                raise UnknownNameError(f"{self.name} has no {name!r}. {nearest(name, own)}")
-            if name not in state:
-                raise UnknownNameError(f"The state lacks {name!r}; it must have every array.")
-            if np.shape(state[name]) != own[name].shape:
-                raise ShapeError(
-                    f"{name} has shape {np.shape(state[name])}; {own[name].shape} needed."
-                )
-        self._thaw()
-        for name, array in own.items():
-            array[...] = state[name]
-
-    def refill(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write other numbers into arrays of this frozen network; its plans stay.
-
-        For whoever runs one network with very many sets of parameters: filters are packed again
-        right where the plans read them. Networks that share these arrays change with it.
-
-        Parameters
-        ----------
-        arrays : mapping
-            Some of the network's arrays, by name.
-
-        Raises
-        ------
-        UnknownNameError, ShapeError
-            If there is no array of that name, or it has another shape; then nothing is changed.
-
-        Examples
-        --------
-        >>> import minicnn
-        >>> import numpy as np
-        >>> net = minicnn.load("mnist").apart()
-        >>> net = net.derived(arrays={n: a.copy() for n, a in net.arrays.items()}).freeze()
-        >>> net.refill({"fc.weight": np.zeros_like(net.arrays["fc.weight"])})
-        >>> net.drop_softmax()(np.ones((1, 1, 28, 28), np.float32)) == net.arrays["fc.bias"]
-        array([[ True,  True,  True,  True,  True,  True,  True,  True,  True,  True]])
-        """
-        for name, array in arrays.items():
-            if name not in self.arrays:
-                raise UnknownNameError(f"{self.name} has no {name!r}. {nearest(name, self.arrays)}")
-            if array.shape != self.arrays[name].shape:
-                raise ShapeError(
-                    f"{name} has shape {array.shape}; {self.arrays[name].shape} needed."
-                )
-        own = [self.arrays[name] for name in arrays]
-        for name, array in arrays.items():
-            self.arrays[name].flags.writeable = True
-            self.arrays[name][...] = array
-            self.arrays[name].flags.writeable = False
-        self._reversals.clear()
-        in_steps = (BatchNorm, Multiply)  # whose numbers plans hold in a form of their own
-        if any(isinstance(n.block, in_steps) and arrays.keys() & {*n.operands} for n in self.nodes):
-            Packs.forget(own)
-        else:
-            self._planner.packs.refresh(own)
 
     # Writing
 
@@ -579,6 +480,19 @@ def _call(node: Node, statistic: Packed | None, shapes: Mapping[str, Shape]) -> 
     """A node's call; its values are bound later, by the tape."""
     kept = Kept(statistic, [shapes[name] for name in node.operands], _unbound)
     return Call(node.name, node.block, node.operands, node.name, kept, node.label)
+
+
+def _own(x: Any) -> Any:
+    """A copy in the order that its axes have in memory."""
+    if not kernels.on_gpu(x):
+        return x.copy(order="K")
+    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    return x.transpose(order).copy().transpose(np.argsort(order).tolist())
+
+
+def _is_held(value: Any, others: Iterable[Any]) -> bool:
+    """Whether an array on the card may share memory with others."""
+    return any(kernels.on_gpu(o) and bool(np.may_share_memory(value, o)) for o in others)
 
 
 def _unbound(index: int) -> Any:

@@ -90,8 +90,8 @@ def unit(tape: Tape, at: str, index: int | tuple[int, ...], weight: str = "one")
             )
     if weight not in ("one", "value"):
         raise InputError(f"weight={weight!r}: choose 'one' or 'value'.")
-    p = np.zeros(shape, tape.dtype)
-    p[(0, *index)] = 1 if weight == "one" else tape[at][(0, *index)]
+    p = tape.zeros(at)
+    p[(0, *index)] = 1 if weight == "one" else float(tape[at][(0, *index)])
     return Seed(at, p, f"{at} unit {','.join(map(str, index))}", index)
 
 
@@ -101,7 +101,7 @@ def channel(tape: Tape, at: str, number: int) -> Seed:
     shape = tape.shapes[at]
     if len(shape) < 2 or not 0 <= number < shape[1]:
         raise UnitError(f"Channel {number} lies outside {at}, which has 0 to {shape[1] - 1}.")
-    p = np.zeros(shape, tape.dtype)
+    p = tape.zeros(at)
     p[0, number] = 1
     return Seed(at, p, f"{at} channel {number}", (number,))
 
@@ -136,7 +136,7 @@ def max_unit(tape: Tape, at: str) -> Seed:
             f"tape.backward(p, at={at!r})."
         )
     value = tape[at][0]
-    return unit(tape, at, tuple(int(i) for i in np.unravel_index(value.argmax(), value.shape)))
+    return unit(tape, at, tuple(int(i) for i in np.unravel_index(int(value.argmax()), value.shape)))
 
 
 def random_unit(tape: Tape, at: str, seed: int) -> Seed:
@@ -179,7 +179,7 @@ def parse(tape: Tape, at: str, text: str) -> Seed:
     if len(index) == 1 and len(shape) > 2:
         channel(tape, at, index[0])  # says so if there is no such channel
         plane = tape[at][0, index[0]]
-        index += tuple(int(i) for i in np.unravel_index(plane.argmax(), plane.shape))
+        index += tuple(int(i) for i in np.unravel_index(int(plane.argmax()), plane.shape))
     return unit(tape, at, index)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.blocks import Cast, Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
-from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
+from minicnn.errors import DeviceError, InputError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Mirror, Node, listed
+from minicnn.kernels.devices import CPU, Device
 from minicnn.preprocess import Preprocess
 
 __all__ = ["FreeShape", "Structure", "TensorFacts", "spoken"]
@@ -65,6 +66,10 @@ class Structure:
         What it computes in; that of its first parameter by default, else float32.
     types : mapping
         Types of the inputs that hold something else: integers or truth values.
+    device : Device
+        Where its arrays live, and its inputs have to.
+    hosted : bool
+        Whether callers hold NumPy's arrays: inputs are copied to the device, and results back.
     """
 
     name: str
@@ -80,6 +85,8 @@ class Structure:
     typical: Mapping[str, Shape] = field(default_factory=dict)
     dtype: np.dtype = None  # type: ignore[assignment]  # resolved below
     types: Mapping[str, np.dtype] = field(default_factory=dict)
+    device: Device = CPU
+    hosted: bool = False
 
     def __post_init__(self) -> None:
         floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
@@ -90,6 +97,14 @@ class Structure:
             if name in seen:
                 raise InputError(f"{self.name}: two values are named {name!r}; names must differ.")
             seen.add(name)
+
+    def brought(self, array: Any) -> Any:
+        """An array that a caller gave, where the network computes: moved if it is hosted."""
+        return kernels.to_device(array, self.device) if self.hosted else array
+
+    def handed(self, array: Any) -> Any:
+        """An array for a caller: NumPy's if the network is hosted."""
+        return kernels.to_host(array) if self.hosted and kernels.on_gpu(array) else array
 
     def derived(self, **changes: Any) -> Self:
         """The same network with other fields: how cut and reversed networks are made."""
@@ -354,8 +369,14 @@ class Structure:
 
     def check_input(self, name: str, shape: FreeShape, x: Any) -> None:
         """Refuse an input that the network cannot take."""
-        if not isinstance(x, np.ndarray):
+        if not isinstance(x, np.ndarray) and not kernels.on_gpu(x):
             raise InputError(f"Input {name} must be an array or a tensor; got {type(x).__name__}.")
+        if kernels.place_of(x) != self.device:
+            raise DeviceError(
+                f"Input {name} is on {kernels.place_of(x)}, {self.name} on {self.device}. Move one "
+                f'of them, such as net.to("{kernels.place_of(x)}"); or let the network copy: '
+                f'net.to("{self.device}", hosted=True) takes and gives NumPy arrays.'
+            )
         wanted = self.types.get(name, self.dtype)
         if x.dtype != wanted:
             raise InputError(
@@ -372,7 +393,7 @@ class Structure:
                 + (" (batch, channels, height, width)." if len(shape) == 4 else ".")
             )
         if x.dtype.kind == "f" and not kernels.all_finite(x):
-            bad = "NaN" if np.isnan(x).any() else "infinity"
+            bad = "NaN" if bool(np.isnan(x).any()) else "infinity"
             raise InputError(f"Input {name} holds {bad}; a network needs finite numbers.")
 
 

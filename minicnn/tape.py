@@ -88,7 +88,17 @@ class Tape:
     @property
     def inputs(self) -> dict[str, np.ndarray]:
         """What the network was run on."""
+        return {name: self.network.handed(x) for name, x in self._inputs.items()}
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
         return {name: self._held[name] for name in self.network.inputs}
+
+    def zeros(self, at: str) -> Any:
+        """Zeros shaped like a value, where the network computes: a signal to be filled in."""
+        at = self.network.value_name(at)
+        like = next(iter(self._inputs.values()))
+        return np.zeros_like(like, shape=self.shapes[at], dtype=self.dtype)
 
     def __getitem__(self, name: str) -> np.ndarray:
         name = self.network.value_name(name)
@@ -99,12 +109,15 @@ class Tape:
 
     def fetch(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Values by name, in one run for all that are not held; the same bits either way."""
+        return {n: self.network.handed(value) for n, value in self._found(names).items()}
+
+    def _found(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         names = [self.network.value_name(name) for name in names]
         missing = [name for name in names if name not in self._held]
         values = dict(self._held)
         if missing:
             with kernels.evenly(self.even):
-                found = self.network.values(self.inputs, missing)
+                found = self.network._found(self._inputs, missing)
             values.update((name, frozen(value)) for name, value in found.items())
         return {name: values[name] for name in names}
 
@@ -200,11 +213,12 @@ class Tape:
         own = [call for call in path if any(rule.needs_kept(call) for rule in rules)]
         read = {name for call in own for name in self._values_read(call, active)}
         read |= {str(value) for call in path for rule in rules for value in rule.reads(call)}
-        values = self.fetch(read - self.network.arrays.keys())
+        values = self._found(read - self.network.arrays.keys())
         return [self._bound(call, values) for call in path], values
 
     def _as_network(self, drawing: Drawing) -> Network:
         network, arrays = self.network, drawing.builder.arrays
+        arrays = {name: kernels.to_device(a, network.device) for name, a in arrays.items()}
         return network.derived(
             name=f"{network.name} reversed by {drawing.rule.name}",
             inputs=drawing.inputs,
@@ -227,7 +241,7 @@ class Tape:
         """
         network = self.network
         tops = [network.value_name(n) for n in listed(at) or network.outputs[:1]]
-        shapes = tuple(x.shape for x in self.inputs.values())
+        shapes = tuple(x.shape for x in self._inputs.values())
         key = (rule.name, rule.code, tuple(tops), tuple(self._targets(wrt, tops)), shapes)
         found = self._remembered(key) if rule.structural else None
         if found is not None:
@@ -293,9 +307,10 @@ class Tape:
                 raise InputError(f"The seed enters at {seed.at}, not at {at}; leave `at` out.")
             at, p = seed.at, seed.p
         else:
-            p = np.asarray(seed)
+            p = seed
+        p = kernels.to_device(p, self.network.device)
         reversed_network, bits = self._reversed(at, rulebook.find(rule), wrt)
-        result = reversed_network.with_bits(bits, p)
+        result = self.network._handed(reversed_network.with_bits(bits, p))
         targets = self._targets(wrt, listed(at) or self.network.outputs[:1])
         if len(targets) == 1 and (wrt is None or isinstance(wrt, str)) and wrt != "parameters":
             return result
@@ -339,9 +354,11 @@ class Tape:
         """
         if len(rules) * len(seeds) == 1 or not self._is_one_image(at):
             return [[self.backward(seed, rule) for seed in seeds] for rule in rules]
-        p = np.concatenate([seed.p for seed in seeds])
+        device = self.network.device
+        p = np.concatenate([kernels.to_device(seed.p, device) for seed in seeds])
         reversed_network, bits = self._joint(at, rules, len(seeds))
         result = reversed_network.with_bits(bits, np.concatenate([p] * len(rules)))
+        result = self.network.handed(result)
         maps = iter(result[i : i + 1].copy() for i in range(len(result)))
         return [[next(maps) for _ in seeds] for _ in rules]
 
@@ -357,7 +374,7 @@ class Tape:
         """One network for several rules, and this run's masks and switches for it."""
         network = self.network
         structural = all(rule.structural for rule in rules)
-        shapes = tuple(x.shape for x in self.inputs.values())
+        shapes = tuple(x.shape for x in self._inputs.values())
         key = (tuple((rule.name, rule.code) for rule in rules), at, each, shapes)
         found = self._remembered(key) if structural else None
         if found is not None:
@@ -427,7 +444,7 @@ class Tape:
             arrays = self.network.arrays
             if name in arrays:
                 return arrays[name]
-            return values[name] if name in values else self[name]
+            return values[name] if name in values else self._found([name])[name]
 
         kept = call.kept
         return replace(call, kept=Kept(kept.statistic, kept.shapes, read))
@@ -492,7 +509,9 @@ class Tape:
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """A view that nobody can write through."""
+    """A view that nobody can write through; arrays on a card know no such thing."""
+    if kernels.on_gpu(array):
+        return array
     view = array.view()
     view.flags.writeable = False
     return view

@@ -25,6 +25,7 @@ import numpy as np
 from minicnn.blocks import OUTPUT, Block, Expression, Kept, Packed
 from minicnn.calls import Call, Checked, Reversal, own_transpose, pull_back, reaches
 from minicnn.errors import InputError, NotDifferentiableError, ShapeError
+from minicnn.kernels.devices import Device, as_array, given, on_gpu, place_of, to_device, to_host
 
 __all__ = ["Tensor", "grad", "no_grad"]
 
@@ -88,6 +89,8 @@ class Tensor(Expression):
         float32.
     requires_grad : bool
         Whether gradients with respect to this tensor will be asked for.
+    device : Device or str, optional
+        Where the data shall be: "cpu", "cuda:0"; by default where they are.
 
     Attributes
     ----------
@@ -104,15 +107,19 @@ class Tensor(Expression):
     Tensor([6.])
     """
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    def __init__(
+        self, data: Any, requires_grad: bool = False, device: Device | str | None = None
+    ) -> None:
         if isinstance(data, Tensor):
             data = data.data
-        array = np.asarray(data)
+        array = as_array(data)
         if array.dtype.kind not in "biuf":
             raise InputError(f"A tensor holds real numbers; it got dtype {array.dtype}.")
-        is_array = isinstance(data, (np.ndarray, np.generic))
+        is_array = isinstance(data, (np.ndarray, np.generic)) or on_gpu(data)
         if not is_array or array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32)
+        if device is not None:
+            array = to_device(array, device)
         self.data: np.ndarray = array
         self.grad: Tensor | None = None
         self._origin: _Origin | None = None
@@ -123,13 +130,14 @@ class Tensor(Expression):
     @classmethod
     def _made(cls, data: np.ndarray, origin: _Origin | None) -> Tensor:
         tensor = cls.__new__(cls)
-        tensor.data, tensor.grad, tensor._origin = np.asarray(data), None, origin
+        tensor.data, tensor.grad, tensor._origin = as_array(data), None, origin
         return tensor
 
     def apply(self, block: Block, operands: Sequence[Any]) -> Tensor:
         """Run a block on tensors, arrays and numbers, and remember the call."""
-        arrays = [o.data if isinstance(o, Tensor) else _array_like(o, self.dtype) for o in operands]
+        arrays = [o.data if isinstance(o, Tensor) else _array_like(o, self.data) for o in operands]
         block.shape(*(a.shape for a in arrays))
+        block.check_places(arrays)
         y, statistic = block.forward(*arrays)
         parents = tuple(
             o._origin if isinstance(o, Tensor) and i not in block.blind else None
@@ -143,7 +151,7 @@ class Tensor(Expression):
         for wrt, parent in enumerate(parents):
             for index in block.uses(wrt) if parent else ():
                 origin.saved[index] = (
-                    (np.asarray(y), None) if index == OUTPUT else (arrays[index], parents[index])
+                    (as_array(y), None) if index == OUTPUT else (arrays[index], parents[index])
                 )
         return Tensor._made(y, origin)
 
@@ -200,15 +208,33 @@ class Tensor(Expression):
         return Tensor._made(self.data, None)
 
     def numpy(self) -> np.ndarray:
-        """The data as an array (not a copy)."""
+        """The data as NumPy's array: not a copy, unless it has to come from a card."""
+        return to_host(self.data)
+
+    def values(self) -> Any:
         return self.data
+
+    @property
+    def device(self) -> Device:
+        """Where the data are."""
+        return place_of(self.data)
+
+    def to(self, device: Device | str) -> Tensor:
+        """A tensor without history on a device; what required gradients still does.
+
+        Examples
+        --------
+        >>> Tensor([1.0]).to("cpu").device
+        Device(kind='cpu', index=0)
+        """
+        return Tensor(to_device(self.data, device), requires_grad=self.requires_grad)
 
     def item(self) -> float:
         """The only number in it, as a Python float."""
         return float(self.data.item())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
         return self.item()
@@ -220,8 +246,9 @@ class Tensor(Expression):
         return len(self.data)
 
     def __repr__(self) -> str:
-        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        dtype += f', device="{self.device}"' if on_gpu(self.data) else ""
         needs = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}{dtype}{needs})"
 
@@ -295,12 +322,13 @@ def _signals(
                 f"backward() without a gradient needs a single number; this tensor has shape "
                 f"{output.shape}. Give a gradient of that shape, or sum first."
             )
-        gradient = np.ones(output.shape, output.dtype)
+        gradient = np.ones_like(output.data)
     p = gradient
     if not (isinstance(p, Tensor) and p.dtype == output.dtype):
         if isinstance(p, Tensor) and p.requires_grad:
             raise InputError(f"The gradient has dtype {p.dtype}; the tensor has {output.dtype}.")
-        p = Tensor(np.asarray(p, output.dtype))
+        p = p.data if isinstance(p, Tensor) else p
+        p = Tensor(as_array(p, output.dtype), device=output.device)
     if p.shape != output.shape:
         raise ShapeError(f"The gradient has shape {p.shape}; the tensor has {output.shape}.")
     history = [origin for origin in _history(output) if origin.block is not None]
@@ -331,13 +359,15 @@ def _history(tensor: Tensor) -> list[_Origin]:
     return order
 
 
-def _array_like(value: Any, dtype: np.dtype) -> np.ndarray:
-    """Numbers and lists take the tensor's dtype; arrays keep theirs."""
-    if isinstance(value, np.ndarray):
+def _array_like(value: Any, data: np.ndarray) -> Any:
+    """Numbers and lists take the tensor's dtype and device; arrays keep theirs."""
+    if isinstance(value, np.ndarray) or on_gpu(value):
         return value
-    return np.asarray(value, dtype)
+    return given(value, data.dtype, data)
 
 
 def _as_tensor(value: Any, dtype: np.dtype) -> Tensor:
     """A gradient as a tensor with memory of its own: signals may be views of each other."""
-    return value if isinstance(value, Tensor) else Tensor._made(np.array(value, dtype), None)
+    if isinstance(value, Tensor):
+        return value
+    return Tensor._made(value.astype(dtype) if on_gpu(value) else np.array(value, dtype), None)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,25 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-@pytest.fixture
-def standin(monkeypatch):
-    """CuPy's stand-in: GPU kernels compiled for the CPU, on arrays as strict as CuPy's."""
+@contextmanager
+def on_cpu():
+    """Within this context CuPy is its stand-in: GPU kernels compiled for the CPU."""
     from standin import compiling, cupy_module
 
     if compiling.COMPILER is None:
         pytest.skip("needs a C++ compiler (g++ or clang++), to run CUDA sources on the CPU")
-    monkeypatch.setitem(sys.modules, "cupy", cupy_module)
-    return cupy_module
+    before = sys.modules.get("cupy")
+    sys.modules["cupy"] = cupy_module
+    try:
+        yield cupy_module
+    finally:
+        del sys.modules["cupy"]
+        if before is not None:
+            sys.modules["cupy"] = before
+
+
+@pytest.fixture
+def standin():
+    """CuPy's stand-in, as strict as CuPy is."""
+    with on_cpu() as cupy:
+        yield cupy

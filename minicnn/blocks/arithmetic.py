@@ -20,6 +20,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.blocks.base import OUTPUT, Block, Kept, Piece, Shape, broadcast
 from minicnn.errors import ShapeError
+from minicnn.kernels import as_array
 
 __all__ = [
     "Add",
@@ -158,7 +159,7 @@ class Remainder(_Binary):
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.fmod(a, b)), None
+            return as_array(np.fmod(a, b)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         if wrt == 0:

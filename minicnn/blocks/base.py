@@ -24,8 +24,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicnn.blocks.sight import Box, same_places
-from minicnn.errors import InputError, NotDifferentiableError, RuleError, ShapeError
-from minicnn.kernels import Packed
+from minicnn.errors import DeviceError, InputError, NotDifferentiableError, RuleError, ShapeError
+from minicnn.kernels import Packed, as_array, given, on_gpu, place_of
 
 __all__ = [
     "OUTPUT",
@@ -52,8 +52,8 @@ class Operand:
     dtype: np.dtype
     __array_ufunc__ = None  # let array * operand reach operand.__rmul__
 
-    def numpy(self) -> np.ndarray:
-        """The numbers, where there are any."""
+    def values(self) -> Any:
+        """The numbers where they live, where there are any."""
         raise InputError(f"A {type(self).__name__} has no numbers yet.")
 
     def apply(self, block: Block, operands: Sequence[Any]) -> Any:
@@ -233,6 +233,15 @@ class Block:
                 return dataclasses.replace(self, **{field.name: statistic})  # type: ignore[type-var]
         raise RuleError(f"{self.kind} holds no statistic that could be replaced.")
 
+    def to(self, device: Any) -> Block:
+        """The same block with the bits bound into it on a device; tables follow when used."""
+        moved: dict[str, Any] = {}
+        for field in dataclasses.fields(self) if dataclasses.is_dataclass(self) else ():
+            value = getattr(self, field.name)
+            if isinstance(value, Packed):
+                moved[field.name] = value.to(device)
+        return dataclasses.replace(self, **moved) if moved else self  # type: ignore[type-var]
+
     def flops(self, *shapes: Shape) -> int:
         """Floating-point operations of one call; one an output element unless stated."""
         return int(np.prod(self.shape(*shapes)))
@@ -246,12 +255,29 @@ class Block:
         for operand in operands:
             if isinstance(operand, Operand):
                 return operand.apply(self, operands)
+        card = next((operand for operand in operands if on_gpu(operand)), None)
         arrays = [
-            np.asarray(operand) if i in self.blind else _floats(operand)
+            as_array(operand) if i in self.blind else _floats(operand, card)
             for i, operand in enumerate(operands)
         ]
         self.shape(*(array.shape for array in arrays))
+        self.check_places(arrays)
         return self.forward(*arrays)[0]
+
+    def check_places(self, arrays: Sequence[Any]) -> None:
+        """Refuse arrays of several devices: nothing is copied behind anybody's back.
+
+        Raises
+        ------
+        DeviceError
+        """
+        if any(on_gpu(array) for array in arrays):
+            places = list(dict.fromkeys(str(place_of(array)) for array in arrays))
+            if len(places) > 1:
+                raise DeviceError(
+                    f"{self.kind} got operands on {' and '.join(places)}; move them to one device, "
+                    f'such as x.to("{places[0]}").'
+                )
 
     def record(self, *operands: np.ndarray) -> tuple[np.ndarray, Kept]:
         """Run on arrays and keep everything: (output, kept), for study and tests."""
@@ -283,10 +309,10 @@ class Block:
         return f"{self.kind}({self.settings()})"
 
 
-def _floats(operand: Any) -> np.ndarray:
-    """An operand as an array of floats; numbers and lists become float32."""
+def _floats(operand: Any, card: Any = None) -> Any:
+    """An operand as an array of floats; numbers and lists become float32, beside `card`."""
     if not hasattr(operand, "dtype"):
-        return np.asarray(operand, np.float32)
+        return given(operand, np.float32, card)
     if operand.dtype.kind != "f":
         raise InputError(
             f"Blocks compute in float32 or float64; got an array of {operand.dtype}. Convert it "
@@ -297,7 +323,7 @@ def _floats(operand: Any) -> np.ndarray:
 
 def numbers(value: Any) -> np.ndarray:
     """The numbers of an array or tensor, without its history: what a transpose jumps with."""
-    return np.asarray(value.numpy() if isinstance(value, Operand) else value)
+    return as_array(value.values() if isinstance(value, Operand) else value)
 
 
 def broadcast(block: Block, *shapes: Shape) -> Shape:

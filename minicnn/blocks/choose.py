@@ -21,7 +21,7 @@ from minicnn.blocks.arithmetic import summed
 from minicnn.blocks.base import Block, Kept
 from minicnn.blocks.relu import Mask
 from minicnn.errors import InputError
-from minicnn.kernels import Packed
+from minicnn.kernels import Packed, as_array
 
 __all__ = ["Compare", "Logic", "Maximum", "Minimum", "Not", "Where"]
 
@@ -88,7 +88,7 @@ class Compare(_Truth):
             raise InputError(f"Compare: {self.relation!r} is none of {', '.join(RELATIONS)}.")
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(RELATIONS[self.relation](a, b)), None
+        return as_array(RELATIONS[self.relation](a, b)), None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Logic(_Truth):
             raise InputError(f"Logic: {self.operation!r} is none of {', '.join(OPERATIONS)}.")
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(OPERATIONS[self.operation](a, b)), None
+        return as_array(OPERATIONS[self.operation](a, b)), None
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Not(_Truth):
     blind = (0,)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(np.logical_not(x)), None
+        return as_array(np.logical_not(x)), None
 
 
 class _Extreme(Block):
@@ -137,8 +137,8 @@ class Maximum(_Extreme):
     """y = max(a, b). NaN wins."""
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Packed]:
-        first = np.asarray((a >= b) | (a != a))
-        return np.asarray(np.maximum(a, b)), Packed.pack(first)
+        first = as_array((a >= b) | (a != a))
+        return as_array(np.maximum(a, b)), Packed.pack(first)
 
 
 @dataclass(frozen=True)
@@ -146,5 +146,5 @@ class Minimum(_Extreme):
     """y = min(a, b). NaN wins."""
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Packed]:
-        first = np.asarray((a <= b) | (a != a))
-        return np.asarray(np.minimum(a, b)), Packed.pack(first)
+        first = as_array((a <= b) | (a != a))
+        return as_array(np.minimum(a, b)), Packed.pack(first)

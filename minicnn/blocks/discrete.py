@@ -18,6 +18,7 @@ import numpy as np
 
 from minicnn.blocks.base import Block, Kept, Shape, axis_of
 from minicnn.errors import InputError, ShapeError
+from minicnn.kernels import as_array
 
 __all__ = [
     "ArgMax",
@@ -210,7 +211,7 @@ class IntegerDivide(_Whole):
         down = a // b
         # one more where rounding down went away from 0: the rest is there, the signs differ
         up = (a != down * b) & ((a < 0) != (b < 0))
-        return np.asarray(down + up.astype(down.dtype)), None
+        return as_array(down + up.astype(down.dtype)), None
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class Modulo(_Whole):
     def forward(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, None]:
         self._checked(a, b)
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.fmod(a, b) if self.fmod else np.mod(a, b)), None
+            return as_array(np.fmod(a, b) if self.fmod else np.mod(a, b)), None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from minicnn.blocks.reduce import _Reduction
 from minicnn.blocks.shape import Concat, Reshape, Slice, Transpose
 from minicnn.blocks.smooth import Exp
 from minicnn.errors import InputError, ShapeError
+from minicnn.kernels import as_array
 
 __all__ = ["CumSum", "LogSumExp", "Max", "Min", "Norm", "Product"]
 
@@ -60,7 +61,7 @@ class Max(_Extreme):
     keepdims: bool = False
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(x.max(axis=self.over(x.shape), keepdims=self.keepdims)), None
+        return as_array(x.max(axis=self.over(x.shape), keepdims=self.keepdims)), None
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Min(_Extreme):
     keepdims: bool = False
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.asarray(x.min(axis=self.over(x.shape), keepdims=self.keepdims)), None
+        return as_array(x.min(axis=self.over(x.shape), keepdims=self.keepdims)), None
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Norm(_Reduction):
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         axes = self.over(x.shape)
         if self.order == 1:
-            return np.asarray(np.abs(x).sum(axis=axes, keepdims=self.keepdims)), None
-        return np.asarray(np.sqrt((x * x).sum(axis=axes, keepdims=self.keepdims))), None
+            return as_array(np.abs(x).sum(axis=axes, keepdims=self.keepdims)), None
+        return as_array(np.sqrt((x * x).sum(axis=axes, keepdims=self.keepdims))), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         x = kept.shapes[0]
@@ -120,7 +121,7 @@ class Product(_Reduction):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         axes = self.over(x.shape)
-        return np.asarray(x.prod(axis=axes, keepdims=self.keepdims, dtype=x.dtype)), None
+        return as_array(x.prod(axis=axes, keepdims=self.keepdims, dtype=x.dtype)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return lambda p: self.repeat(p, kept.shapes[0]) * self._others(kept[0])
@@ -160,7 +161,7 @@ class LogSumExp(_Reduction):
         top = np.where(np.isfinite(top), top, x.dtype.type(0))
         with np.errstate(divide="ignore"):  # the logarithm of nothing is minus infinity
             y = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
-        return np.asarray(y).reshape(self.shape(x.shape)), None
+        return as_array(y).reshape(self.shape(x.shape)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         x = kept.shapes[0]

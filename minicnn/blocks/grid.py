@@ -113,7 +113,7 @@ class _Grid(Block):
 
     def _sampled(self, x: np.ndarray, grid: np.ndarray, along: int | None = None) -> np.ndarray:
         pixels = x.reshape(*x.shape[:2], -1)
-        y = np.zeros((*x.shape[:2], prod(grid.shape[1:-1])), x.dtype)
+        y = np.zeros_like(x, shape=(*x.shape[:2], prod(grid.shape[1:-1])))
         for index, weight in self.taps(grid, x.shape[2:], along):
             weight = weight.astype(x.dtype)
             for n in range(len(x)):
@@ -180,7 +180,7 @@ class GridPut(_Grid):
     operand_names = ("signal", "grid")
 
     def forward(self, p: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, None]:
-        x = np.zeros((*p.shape[:2], prod(self.size)), p.dtype)
+        x = np.zeros_like(p, shape=(*p.shape[:2], prod(self.size)))
         flat = p.reshape(*p.shape[:2], -1)
         for index, weight in self.taps(grid, self.size):
             weight = weight.astype(p.dtype)
@@ -261,7 +261,7 @@ class GridSlide(_Slope):
     operand_names = ("motion", "input", "grid")
 
     def forward(self, v: np.ndarray, x: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, None]:
-        y = np.zeros((*x.shape[:2], *grid.shape[1:-1]), x.dtype)
+        y = np.zeros_like(x, shape=(*x.shape[:2], *grid.shape[1:-1]))
         for i in range(grid.shape[-1]):
             y += self._sampled(x, grid, i) * v[:, None, ..., i]
         return y, None

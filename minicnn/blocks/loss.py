@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.blocks.base import OUTPUT, Block, Kept, Shape, axis_of
+from minicnn.blocks.base import OUTPUT, Block, Kept, Operand, Shape, axis_of
 from minicnn.blocks.sight import Box
 from minicnn.blocks.smooth import Exp
 from minicnn.errors import ShapeError
@@ -94,10 +94,11 @@ class CrossEntropy(Block):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
         log_p, _ = LogSoftmax(1).forward(x)
-        y = -log_p[np.arange(len(x)), self.labels].mean()
+        rows = kernels.beside(np.arange(len(x)), x)
+        y = -log_p[rows, kernels.table(self.labels, x)].mean()
         if self.smoothing:
             y = (1 - self.smoothing) * y - self.smoothing * log_p.mean()
-        return np.asarray(y, x.dtype), None
+        return kernels.as_array(y, x.dtype), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         count, classes = kept.shapes[0]
@@ -105,6 +106,7 @@ class CrossEntropy(Block):
         def pull(p: Any) -> Any:
             x = kept[0]
             onehot = (np.arange(classes) == self.labels[:, None]).astype(x.dtype)
+            onehot = kernels.beside(onehot, p.data if isinstance(p, Operand) else p)
             targets = onehot * x.dtype.type(1 - self.smoothing)
             targets += x.dtype.type(self.smoothing / classes)
             return p * ((Softmax(1)(x) - targets) * (1 / count))

@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.blocks.relu import Mask
 from minicnn.errors import InputError, ShapeError
-from minicnn.kernels import Packed
+from minicnn.kernels import Packed, as_array
 
 __all__ = ["RankGate"]
 
@@ -41,7 +41,7 @@ class RankGate(Block):
             raise InputError(f"RankGate: a percentile is 0 to 100; got {self.percentile}.")
 
     def forward(self, p: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, Packed]:
-        product = np.asarray(p * a)
+        product = as_array(p * a)
         each = np.ascontiguousarray(product).reshape(len(product), -1)
         rank = self.rank(each.shape[1])
         tau = np.partition(each, rank, axis=1)[:, rank]

@@ -17,6 +17,7 @@ from minicnn import kernels
 from minicnn.blocks.arithmetic import BroadcastTo, Scale
 from minicnn.blocks.base import Block, Kept, Piece, Shape, axis_of
 from minicnn.errors import ShapeError
+from minicnn.kernels import as_array
 
 __all__ = ["Mean", "Sum"]
 
@@ -66,7 +67,7 @@ class Sum(_Reduction):
         axes = self.over(x.shape)
         if x.ndim == 4 and axes == (0, 2, 3) and not self.keepdims:
             return kernels.pixel_sum(x), None
-        return np.asarray(x.sum(axis=axes, keepdims=self.keepdims, dtype=x.dtype)), None
+        return as_array(x.sum(axis=axes, keepdims=self.keepdims, dtype=x.dtype)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return lambda p: self.repeat(p, kept.shapes[0])
@@ -84,7 +85,7 @@ class Mean(_Reduction):
         if x.ndim == 4 and axes == (2, 3):
             means = kernels.plane_means(x)
             return (means[:, :, None, None] if self.keepdims else means), None
-        return np.asarray(x.mean(axis=axes, keepdims=self.keepdims)), None
+        return as_array(x.mean(axis=axes, keepdims=self.keepdims)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         x = kept.shapes[0]

@@ -19,7 +19,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.blocks.arithmetic import summed
 from minicnn.blocks.base import Block, Kept, Shape
-from minicnn.kernels import Packed
+from minicnn.kernels import Packed, as_array
 
 __all__ = [
     "Clip",
@@ -96,7 +96,7 @@ class ThresholdedReLU(Block):
     pointwise = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
-        above = np.asarray(x > x.dtype.type(self.alpha))
+        above = as_array(x > x.dtype.type(self.alpha))
         return np.where(above, x, x.dtype.type(0)), Packed.pack(above)
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
@@ -201,7 +201,7 @@ class Dropout(Block):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         coins = np.random.default_rng(self.seed).random(x.shape, np.float32)
-        mask = Packed.pack(coins >= self.rate)
+        mask = Packed.pack(coins >= self.rate).to(kernels.place_of(x))
         return Mask(mask, inside=self._gain).forward(x)[0], mask
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:

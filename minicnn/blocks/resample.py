@@ -45,7 +45,8 @@ class _Resampling(Block):
     def weight(self, tap: int, like: np.ndarray) -> np.ndarray:
         """The weights of a tap, so that they broadcast along the axis."""
         after = like.ndim - 1 - self.axis % like.ndim
-        return self.weights[:, tap].astype(like.dtype).reshape(-1, *[1] * after)
+        weights = kernels.table(self.weights, like)[:, tap].astype(like.dtype)
+        return weights.reshape(-1, *[1] * after)  # type: ignore[no-any-return]
 
     def along(self, shape: Shape, length: int, new: int) -> Shape:
         """The shape with another length along the axis."""
@@ -74,13 +75,14 @@ class Resample(_Resampling):
     size: int
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        y = np.take(x, self.indices[:, 0], axis=self.axis)
+        indices = kernels.table(self.indices, x)
+        y = np.take(x, indices[:, 0], axis=self.axis)
         if self.plain:
             return y, None
         y *= self.weight(0, x)
         part = np.empty_like(y)
         for tap in range(1, self.indices.shape[1]):
-            np.take(x, self.indices[:, tap], axis=self.axis, out=part, mode="clip")
+            np.take(x, indices[:, tap], axis=self.axis, out=part, mode="clip")
             part *= self.weight(tap, x)
             y += part
         return y, None

@@ -26,7 +26,7 @@ from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.blocks.relu import Clip, Mask
 from minicnn.blocks.smooth import Erf, Exp, Sigmoid, Softplus, Tanh, bell
 from minicnn.errors import InputError
-from minicnn.kernels import Packed
+from minicnn.kernels import Packed, as_array
 
 __all__ = ["Celu", "Elu", "Gelu", "Mish", "Selu", "Swish"]
 
@@ -127,7 +127,7 @@ class _Exponential(_Unit):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Packed]:
         above, height, rate = map(x.dtype.type, self._curve)
-        positive = np.asarray(x > 0)
+        positive = as_array(x > 0)
         below = height * np.expm1(np.minimum(x, x.dtype.type(0)) * rate)
         return np.where(positive, x * above, below), Packed.pack(positive)
 

@@ -16,4 +16,4 @@ Ints = int | Sequence[int]
 
 def array_of(x: Any) -> np.ndarray:
     """The numbers of a tensor or array."""
-    return x.numpy() if isinstance(x, Expression) else x
+    return x.values() if isinstance(x, Expression) else x

@@ -5,6 +5,16 @@ only; `serving` says which kernel serves, so that faster ones take a block over 
 noticing.
 """
 
+from minicnn.kernels.devices import (
+    as_array,
+    beside,
+    given,
+    on_gpu,
+    place_of,
+    table,
+    to_device,
+    to_host,
+)
 from minicnn.kernels.flat import has_flat_areas
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.packed import Packed
@@ -50,11 +60,13 @@ __all__ = [
     "adam",
     "added",
     "all_finite",
+    "as_array",
     "average_pool",
     "average_unpool",
     "batch_norm",
     "batch_norm_transposed",
     "batch_statistics",
+    "beside",
     "center_tap",
     "channel_sum",
     "conv",
@@ -62,6 +74,7 @@ __all__ = [
     "conv_transpose",
     "evenly",
     "gather",
+    "given",
     "has_flat_areas",
     "linear",
     "log_softmax",
@@ -70,14 +83,19 @@ __all__ = [
     "masked",
     "matmul",
     "max_pool",
+    "on_gpu",
     "parts",
     "pixel_sum",
+    "place_of",
     "plane_means",
     "put_add",
     "relu",
     "set_threads",
     "sgd",
     "softmax",
+    "table",
+    "to_device",
+    "to_host",
     "unpool",
     "unpool_center",
     "using",

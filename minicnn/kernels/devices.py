@@ -12,6 +12,7 @@ card is first asked for, and only then.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,13 +25,17 @@ from minicnn.errors import DeviceError, InputError
 
 __all__ = [
     "Device",
+    "as_array",
+    "beside",
     "cuda",
     "devices",
     "find",
+    "given",
     "module_of",
     "no_transfers",
     "on_gpu",
     "place_of",
+    "table",
     "to_device",
     "to_host",
 ]
@@ -146,6 +151,44 @@ def devices() -> list[Device]:
     except DeviceError:
         count = 0
     return [CPU, *(Device("cuda", i) for i in range(count))]
+
+
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """NumPy's `asarray` that leaves arrays on the card where they are."""
+    if on_gpu(value):
+        return value if dtype in (None, value.dtype) else value.astype(dtype)
+    return np.asarray(value, dtype)
+
+
+def given(value: Any, dtype: Any, other: Any) -> Any:
+    """A number or list that somebody wrote, as an array on the device of another.
+
+    A single number travels with the kernel that writes it: nothing is copied.
+    """
+    if not on_gpu(other):
+        return np.asarray(value, dtype)
+    if np.ndim(value) == 0:
+        return np.full_like(other, value, dtype=dtype, shape=())
+    return to_device(np.asarray(value, dtype), place_of(other))
+
+
+def beside(array: Any, other: Any) -> Any:
+    """An array on the device of another."""
+    return to_device(array, place_of(other)) if on_gpu(other) or on_gpu(array) else array
+
+
+_tables: dict[tuple[int, Device], tuple[Any, Any]] = {}
+
+
+def table(array: np.ndarray, other: Any) -> Any:
+    """A block's table (indices, weights) on the device of an array; copied there once."""
+    if not on_gpu(other):
+        return array
+    key = (id(array), place_of(other))
+    if key not in _tables:
+        forget = weakref.ref(array, lambda _: _tables.pop(key, None))
+        _tables[key] = (forget, to_device(array, key[1]))
+    return _tables[key][1]
 
 
 @contextmanager

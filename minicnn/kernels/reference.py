@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.kernels.devices import place_of, to_device
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.packed import Packed
 
@@ -20,7 +21,7 @@ Size = tuple[int, ...]
 
 def _unfold(image: np.ndarray, window: Window, out: Size) -> np.ndarray:
     """Windows of one padded image (C, *buffer) as columns: (C, taps, positions) ("im2col")."""
-    columns = np.empty((image.shape[0], window.volume, *out), image.dtype)
+    columns = np.empty_like(image, shape=(image.shape[0], window.volume, *out))
     for t, tap in enumerate(window.taps(out)):
         columns[:, t] = image[tap]
     return columns.reshape(image.shape[0], window.volume, -1)
@@ -29,7 +30,7 @@ def _unfold(image: np.ndarray, window: Window, out: Size) -> np.ndarray:
 def _fold(columns: np.ndarray, window: Window, size: Size, out: Size) -> np.ndarray:
     """Transpose of padding and unfolding: columns (C, taps, positions) added up to (C, *size)."""
     channels = columns.shape[0]
-    buffer = np.zeros((channels, *window.buffer_size(size, out)), columns.dtype)
+    buffer = np.zeros_like(columns, shape=(channels, *window.buffer_size(size, out)))
     columns = columns.reshape(channels, window.volume, *out)
     for t, tap in enumerate(window.taps(out)):
         buffer[tap] += columns[:, t]
@@ -43,7 +44,7 @@ def conv(
     out = window.output_size(x.shape[2:])
     filters, per_group = w.shape[0], w.shape[1]
     matrix = w.reshape(groups, filters // groups, per_group * window.volume)  # (G, O/G, CK/G)
-    y = np.empty((x.shape[0], filters, *out), np.result_type(x, w))
+    y = np.empty_like(x, shape=(x.shape[0], filters, *out), dtype=np.result_type(x, w))
     padded = window.padded(x)
     for n in range(x.shape[0]):
         columns = _unfold(padded[n], window, out).reshape(groups, matrix.shape[2], -1)
@@ -61,7 +62,7 @@ def conv_transpose(
     out = p.shape[2:]
     channels = groups * per_group
     matrix = w.reshape(groups, filters // groups, per_group * window.volume).transpose(0, 2, 1)
-    x = np.empty((p.shape[0], channels, *size), np.result_type(p, w))
+    x = np.empty_like(p, shape=(p.shape[0], channels, *size), dtype=np.result_type(p, w))
     for n in range(p.shape[0]):
         columns = matrix @ p[n].reshape(groups, filters // groups, -1)  # (G, CK/G, positions)
         x[n] = _fold(columns.reshape(channels, window.volume, -1), window, size, out)
@@ -74,7 +75,8 @@ def conv_filter(p: np.ndarray, x: np.ndarray, window: Window, groups: int) -> np
     """w[o,c,t] = sum_n,i p[o,i] x[c, s i - pad + d t]; returns (O, C/groups, *kernel)."""
     filters, per_group = p.shape[1], x.shape[1] // groups
     out = p.shape[2:]
-    w = np.zeros((groups, filters // groups, per_group * window.volume), np.result_type(p, x))
+    shape = (groups, filters // groups, per_group * window.volume)
+    w = np.zeros_like(p, shape=shape, dtype=np.result_type(p, x))
     padded = window.padded(x)
     for n in range(p.shape[0]):
         columns = _unfold(padded[n], window, out).reshape(groups, w.shape[2], -1)
@@ -94,7 +96,8 @@ def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     for t, tap in enumerate(window.taps(out)):
         value = padded[tap]
         if y is None or switch is None:
-            y, switch = value.copy(), np.zeros(value.shape, np.min_scalar_type(window.volume - 1))
+            y = value.copy()
+            switch = np.zeros_like(value, dtype=np.min_scalar_type(window.volume - 1))
             continue
         better = (value > y) | ((value != value) & (y == y))
         np.copyto(y, value, where=better)
@@ -108,7 +111,7 @@ def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.nd
     """Transpose of max-pooling: add each p to the tap that its switch names; (N, C, *size)."""
     out = p.shape[2:]
     switch = switches.unpack()
-    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    buffer = np.zeros_like(p, shape=(*p.shape[:2], *window.buffer_size(size, out)))
     for t, tap in enumerate(window.taps(out)):
         buffer[tap] += np.where(switch == t, p, p.dtype.type(0))
     return window.cropped(buffer, size)
@@ -117,7 +120,7 @@ def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.nd
 def gather(x: np.ndarray, switches: Packed, window: Window) -> np.ndarray:
     """Read from each window the tap that its switch names, 0 in the padding: unpool's transpose."""
     switch = switches.unpack()
-    y = np.zeros((*x.shape[:2], *switch.shape[2:]), x.dtype)
+    y = np.zeros_like(x, shape=(*x.shape[:2], *switch.shape[2:]))
     padded = window.padded(x)
     for t, tap in enumerate(window.taps(switch.shape[2:])):
         np.copyto(y, padded[tap], where=switch == t)
@@ -135,41 +138,41 @@ def center_tap(window: Window) -> int:
 def unpool_center(p: np.ndarray, window: Window, size: Size) -> np.ndarray:
     """Unpool without switches: add each p at its window's centre; (N, C, *size)."""
     out = p.shape[2:]
-    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    buffer = np.zeros_like(p, shape=(*p.shape[:2], *window.buffer_size(size, out)))
     tap = list(window.taps(out))[center_tap(window)]
     buffer[tap] += p
     return window.cropped(buffer, size)
 
 
-def _divisor(window: Window, size: Size, include_pad: bool, dtype: np.dtype) -> np.ndarray:
+def _divisor(window: Window, size: Size, include_pad: bool, like: np.ndarray) -> np.ndarray:
     """How many taps of each window count, shape *out: those in the image, or in image and pads.
 
     Taps beyond the padded image (a last window in ceil mode) never count.
     """
-    divisor = np.ones((1,) * window.rank, dtype)
+    divisor = np.ones((1,) * window.rank, like.dtype)
     for axis, pixels in enumerate(window.pixels_by_axis(size, include_pad)):  # (out, kernel)
         shape = [1] * window.rank
         shape[axis] = len(pixels)
-        divisor = divisor * np.maximum(pixels.sum(1), 1).reshape(shape).astype(dtype)
-    return divisor
+        divisor = divisor * np.maximum(pixels.sum(1), 1).reshape(shape).astype(like.dtype)
+    return to_device(divisor, place_of(like))
 
 
 def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray:
     """Mean over each window; `include_pad` counts the zeros of the padding."""
     out = window.output_size(x.shape[2:])
     padded = window.padded(x)
-    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    y = np.zeros_like(x, shape=(*x.shape[:2], *out))
     for tap in window.taps(out):
         y += padded[tap]
-    y /= _divisor(window, x.shape[2:], include_pad, x.dtype)
+    y /= _divisor(window, x.shape[2:], include_pad, x)
     return y
 
 
 def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size) -> np.ndarray:
     """Transpose of average pooling: spread each p evenly over its window; (N, C, *size)."""
     out = p.shape[2:]
-    share = p / _divisor(window, size, include_pad, p.dtype)
-    buffer = np.zeros((*p.shape[:2], *window.buffer_size(size, out)), p.dtype)
+    share = p / _divisor(window, size, include_pad, p)
+    buffer = np.zeros_like(p, shape=(*p.shape[:2], *window.buffer_size(size, out)))
     for tap in window.taps(out):
         buffer[tap] += share
     return window.cropped(buffer, size)
@@ -189,7 +192,7 @@ def channel_sum(x: np.ndarray, before: int, after: int) -> np.ndarray:
 def put_add(p: np.ndarray, indices: np.ndarray, axis: int, size: int) -> np.ndarray:
     """x[indices[i]] += p[i] along an axis of the given size: the transpose of taking indices."""
     lead, tail = p.shape[:axis], p.shape[axis + indices.ndim :]
-    x = np.zeros((*lead, size, *tail), p.dtype)
+    x = np.zeros_like(p, shape=(*lead, size, *tail))
     flat = p.reshape(*lead, indices.size, *tail)
     here, there = np.moveaxis(x, axis, 0), np.moveaxis(flat, axis, 0)  # views
     for i, index in enumerate(indices.reshape(-1)):
@@ -349,7 +352,7 @@ def parts(
     -------
     array (N, C, height, width)
     """
-    y = np.full((*changed.shape[:2], *size), filling, clean.dtype)
+    y = np.full_like(clean, filling, shape=(*changed.shape[:2], *size))
     for n, (top, left, inner_top, inner_left) in enumerate(places):
         for source, first, at in (
             (clean[0], top, left),

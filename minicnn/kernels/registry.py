@@ -53,7 +53,7 @@ class Entry:
         Estimated seconds for one image of a `Convolution`; infinite for kernels that are only
         there to be studied.
     device : str
-        Where it runs.
+        Where it runs: "cpu" or "cuda". Kernels for different devices may share a name.
     method : object, optional
         For planned networks: how to add its steps to a program.
     about : str
@@ -89,33 +89,36 @@ _overruled: ContextVar[Mapping[str, Any]] = ContextVar("minicnn_kernels")
 @cache
 def _built_in() -> dict[str, list[Entry]]:
     from minicnn.kernels.entries import built_in  # imports Numba: only when needed
+    from minicnn.kernels.gpu.entries import built_in as on_cards  # does not import CuPy
 
     found: dict[str, list[Entry]] = {block: [] for block in BLOCKS}
-    for entry in built_in():
+    for entry in [*built_in(), *on_cards()]:
         found[entry.block].append(entry)
     return found
 
 
 def register(entry: Entry) -> Entry:
     """Add a kernel of your own; it replaces an added one of the same name."""
-    others = [e for e in _added.get(entry.block, []) if e.name != entry.name]
-    if any(e.name == entry.name for e in _built_in()[entry.block]):
+    own = (entry.name, entry.device)
+    others = [e for e in _added.get(entry.block, []) if (e.name, e.device) != own]
+    if any((e.name, e.device) == own for e in _built_in()[entry.block]):
         raise InputError(f"There is a built-in kernel {entry.name!r} for {entry.block} already.")
     _added[entry.block] = [*others, entry]
     return entry
 
 
-def entries(block: str) -> list[Entry]:
-    """All kernels for a block, built-in ones first.
+def entries(block: str, device: str | None = None) -> list[Entry]:
+    """All kernels for a block, or those for one kind of device, built-in ones first.
 
     Examples
     --------
-    >>> [entry.name for entry in entries("conv_filter2d")]
+    >>> [entry.name for entry in entries("conv_filter2d", "cpu")]
     ['products', 'im2col', 'naive']
     """
     if block not in BLOCKS:
         raise UnknownNameError(f"There are no kernels for {block!r}. {nearest(block, BLOCKS)}")
-    return [*_built_in()[block], *_added.get(block, [])]
+    found = [*_built_in()[block], *_added.get(block, [])]
+    return [entry for entry in found if device in (None, entry.device)]
 
 
 @contextmanager
@@ -137,7 +140,7 @@ def using(measured: bool | None = None, **kernels: str) -> Iterator[None]:
     """
     changes: dict[str, Any] = dict(kernels)
     for block, name in kernels.items():
-        names = [entry.name for entry in entries(block)]
+        names = list(dict.fromkeys(entry.name for entry in entries(block)))
         if name not in names:
             raise UnknownNameError(
                 f"There is no kernel {name!r} for {block}. {nearest(name, names)}"
@@ -185,17 +188,17 @@ def overruled() -> Mapping[str, Any]:
     return _overruled.get({})
 
 
-def choose(block: str, problem: Convolution) -> tuple[Entry, str]:
-    """The kernel that serves a problem, and why."""
+def choose(block: str, problem: Convolution, device: str = "cpu") -> tuple[Entry, str]:
+    """The kernel that serves a problem on a kind of device, and why."""
     wishes = overruled()
-    found = entries(block)
+    found = entries(block, device)
     note = ""
     if block in wishes:
-        wished = next(entry for entry in found if entry.name == wishes[block])
-        reason = wished.why_not(problem)
+        named = [entry for entry in found if entry.name == wishes[block]]
+        reason = named[0].why_not(problem) if named else f"is not for {device}"
         if not reason:
-            return wished, "asked for"
-        note = f"; {wished.name} {reason}"
+            return named[0], "asked for"
+        note = f"; {wishes[block]} {reason}"
     fitting = [entry for entry in found if not entry.why_not(problem)]
     if wishes.get("even"):
         fitting = [entry for entry in fitting if entry.even]

@@ -1,16 +1,20 @@
 """The seam: which kernel serves a block on arrays. The only place that decides.
 
-Convolutions ask the registry. Everything else has one compiled kernel, for float32 images with two
+The device follows from the array's own type: CuPy's arrays go to `gpu.serving`. For NumPy's,
+convolutions ask the registry. Everything else has one compiled kernel, for float32 images with two
 spatial axes (or rows of numbers), and the reference for all else: float64, other ranks.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from minicnn.kernels import reference
+from minicnn.kernels.devices import on_gpu
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.packed import Packed
 from minicnn.kernels.problems import Convolution
@@ -26,7 +30,22 @@ __all__ = [
 ]  # fmt: skip
 
 Size = tuple[int, ...]
+Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE = 1 << 15  # numbers that are worth two threads
+
+
+def _by_device(function: Function) -> Function:
+    """A function for NumPy's arrays that leaves CuPy's to its namesake in `gpu.serving`."""
+
+    @wraps(function)
+    def served(x: Any, *others: Any, **settings: Any) -> Any:
+        if isinstance(x, np.ndarray) or not on_gpu(x):
+            return function(x, *others, **settings)
+        from minicnn.kernels.gpu import serving
+
+        return getattr(serving, function.__name__)(x, *others, **settings)
+
+    return cast(Function, served)
 
 
 def _images(*arrays: np.ndarray) -> bool:
@@ -48,6 +67,7 @@ def _by_reference(problem: Convolution, block: str) -> bool:
     return plain and (block not in overruled() or len(problem.size) != 2)
 
 
+@_by_device
 def conv(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int
 ) -> np.ndarray:
@@ -61,6 +81,7 @@ def conv(
     return y
 
 
+@_by_device
 def conv_transpose(
     p: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int, size: Size
 ) -> np.ndarray:
@@ -75,6 +96,7 @@ def conv_transpose(
     return x
 
 
+@_by_device
 def conv_filter(p: np.ndarray, x: np.ndarray, window: Window, groups: int) -> np.ndarray:
     """The filters' gradient by the kernel that serves; see `reference.conv_filter`."""
     dtype = str(np.result_type(p, x))
@@ -99,36 +121,43 @@ def _pooling(x: np.ndarray) -> Any:
     return pooling
 
 
+@_by_device
 def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
     """Maxima and switches; see `reference.max_pool`."""
     return _pooling(x).max_pool(x, window)
 
 
+@_by_device
 def unpool(p: np.ndarray, switches: Packed, window: Window, size: Size) -> np.ndarray:
     """Add each p to the tap that won; see `reference.unpool`."""
     return _pooling(p).unpool(p, switches, window, size)
 
 
+@_by_device
 def unpool_center(p: np.ndarray, window: Window, size: Size) -> np.ndarray:
     """Add each p to its window's centre; see `reference.unpool_center`."""
     return _pooling(p).unpool_center(p, window, size)
 
 
+@_by_device
 def gather(x: np.ndarray, switches: Packed, window: Window) -> np.ndarray:
     """Read the tap that won; see `reference.gather`."""
     return _pooling(x).gather(x, switches, window)
 
 
+@_by_device
 def average_pool(x: np.ndarray, window: Window, include_pad: bool) -> np.ndarray:
     """Means over windows; see `reference.average_pool`."""
     return _pooling(x).average_pool(x, window, include_pad)
 
 
+@_by_device
 def average_unpool(p: np.ndarray, window: Window, include_pad: bool, size: Size) -> np.ndarray:
     """Spread p over windows; see `reference.average_unpool`."""
     return _pooling(p).average_unpool(p, window, include_pad, size)
 
 
+@_by_device
 def plane_means(x: np.ndarray) -> np.ndarray:
     """The mean of each plane of (N, C, H, W): (N, C)."""
     if _images(x):
@@ -138,6 +167,7 @@ def plane_means(x: np.ndarray) -> np.ndarray:
     return means
 
 
+@_by_device
 def pixel_sum(x: np.ndarray) -> np.ndarray:
     """The sum of each channel of (N, C, ...), over images and pixels: (C,)."""
     if _images(x) and x.size >= LARGE:
@@ -148,6 +178,7 @@ def pixel_sum(x: np.ndarray) -> np.ndarray:
     return total
 
 
+@_by_device
 def parts(
     clean: np.ndarray, changed: np.ndarray, places: np.ndarray, size: Size, filling: float
 ) -> np.ndarray:
@@ -162,6 +193,7 @@ def parts(
 # Gates
 
 
+@_by_device
 def relu(x: np.ndarray) -> tuple[np.ndarray, Packed]:
     """max(x, 0), and where x > 0."""
     if _images(x) or _rows(x):
@@ -171,6 +203,7 @@ def relu(x: np.ndarray) -> tuple[np.ndarray, Packed]:
     return reference.relu(x)
 
 
+@_by_device
 def masked(x: np.ndarray, mask: Packed) -> np.ndarray:
     """x where the mask is set, else 0."""
     if (_images(x) or _rows(x)) and x.shape[1:] == mask.shape[1:]:
@@ -180,6 +213,7 @@ def masked(x: np.ndarray, mask: Packed) -> np.ndarray:
     return reference.masked(x, mask)
 
 
+@_by_device
 def added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b, as numpy.add defines it; the same bits by kernels, which are for large images."""
     large = _images(a, b) and a.shape == b.shape and a.size >= LARGE
@@ -190,6 +224,7 @@ def added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.add(a, b)
 
 
+@_by_device
 def all_finite(x: np.ndarray) -> bool:
     """Whether no number is NaN or infinite."""
     if x.dtype == np.float32 and x.size >= LARGE and _without_gaps(x):
@@ -207,6 +242,7 @@ def _without_gaps(x: np.ndarray) -> bool:
 # Products
 
 
+@_by_device
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     """x w^T + b for w (out, in)."""
     if _rows(x, w) and (b is None or b.shape == (len(w),)):
@@ -216,6 +252,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     return reference.linear(x, w, b)
 
 
+@_by_device
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a b, as numpy.matmul defines it."""
     if _rows(a, b):
@@ -228,6 +265,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # Normalisation
 
 
+@_by_device
 def lrn(x: np.ndarray, size: int, alpha: float, beta: float, bias: float) -> np.ndarray:
     """x s^-beta, s = bias + alpha/size sum of squares around each channel."""
     if _images(x):
@@ -237,6 +275,7 @@ def lrn(x: np.ndarray, size: int, alpha: float, beta: float, bias: float) -> np.
     return reference.lrn(x, size, alpha, beta, bias)
 
 
+@_by_device
 def lrn_transposed(
     p: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, bias: float
 ) -> np.ndarray:
@@ -248,6 +287,7 @@ def lrn_transposed(
     return reference.lrn_transposed(p, x, size, alpha, beta, bias)
 
 
+@_by_device
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """e^x / sum e^x along an axis."""
     if (_images(x) or _rows(x)) and axis % x.ndim == 1:
@@ -257,6 +297,7 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return reference.softmax(x, axis)
 
 
+@_by_device
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """x - log sum e^x along an axis."""
     if (_images(x) or _rows(x)) and axis % x.ndim == 1:
@@ -266,6 +307,7 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return reference.log_softmax(x, axis)
 
 
+@_by_device
 def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (N, C, ...)."""
     if _images(x):
@@ -275,6 +317,7 @@ def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return reference.batch_statistics(x)
 
 
+@_by_device
 def batch_norm(x: np.ndarray, gain: np.ndarray, shift: np.ndarray, eps: float) -> np.ndarray:
     """(x - mean) / sqrt(variance + eps) gain + shift, by the batch's own statistics."""
     if _images(x) and gain.dtype == shift.dtype == np.float32:
@@ -284,6 +327,7 @@ def batch_norm(x: np.ndarray, gain: np.ndarray, shift: np.ndarray, eps: float) -
     return reference.batch_norm(x, gain, shift, eps)
 
 
+@_by_device
 def batch_norm_transposed(
     p: np.ndarray, x: np.ndarray, gain: np.ndarray, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -310,6 +354,7 @@ def _learning(*arrays: np.ndarray) -> Any:
     return learning
 
 
+@_by_device
 def sgd(
     w: np.ndarray, gradient: np.ndarray, velocity: np.ndarray | None = None, **settings: Any
 ) -> None:
@@ -318,6 +363,7 @@ def sgd(
     _learning(*own).sgd(*own, **settings)
 
 
+@_by_device
 def adam(
     w: np.ndarray,
     gradient: np.ndarray,

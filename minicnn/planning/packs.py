@@ -13,14 +13,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from minicnn.kernels.devices import on_gpu
+
 __all__ = ["Packs", "is_frozen"]
 
 Maker = Callable[[], list[np.ndarray]]
 
 
 def is_frozen(array: np.ndarray) -> bool:
-    """Whether nobody can write to an array."""
-    return not array.flags.writeable
+    """Whether nobody can write to an array; those on a card are packed for frozen networks only."""
+    return on_gpu(array) or not array.flags.writeable
 
 
 class Packs:
@@ -37,6 +39,7 @@ class Packs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: dict[Hashable, tuple[np.ndarray, list[np.ndarray], Maker]] = {}
+        self._tables: dict[Hashable, np.ndarray] = {}
         self.version = 0
         self._everyone.add(self)
 
@@ -60,6 +63,13 @@ class Packs:
             if key not in self._made:
                 self._made[key] = (array, make(), make)  # holding the array keeps its id its own
             return self._made[key][1]
+
+    def get_table(self, how: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """A small array that depends on nothing but `how`, kept."""
+        with self._lock:
+            if how not in self._tables:
+                self._tables[how] = make()
+            return self._tables[how]
 
     def refresh(self, arrays: Iterable[np.ndarray]) -> None:
         """Pack these arrays, whose numbers have changed, again: into the memory that plans read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,20 +37,30 @@ class Planner:
 
     def __init__(self, packs: Packs | None = None) -> None:
         self.packs = packs or Packs()
-        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._plans: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.RLock()
+        self.thawed = False  # on a card, where arrays do not say whether they may change
 
     def related(self) -> Planner:
         """A planner for a network made from this one's: its filters are packed once."""
-        return Planner(self.packs)
+        planner = Planner(self.packs)
+        planner.thawed = self.thawed
+        return planner
 
-    @staticmethod
-    def why_not(network: Structure, inputs: Mapping[str, np.ndarray]) -> str:
+    def is_frozen(self, network: Structure) -> bool:
+        """Whether nobody may change the network's arrays."""
+        if network.device.kind == "cuda":
+            return not self.thawed
+        return all(is_frozen(array) for array in network.arrays.values())
+
+    def why_not(self, network: Structure, inputs: Mapping[str, np.ndarray]) -> str:
         """Why a network runs block by block; empty where it is planned."""
+        if network.device.kind == "cuda" and self.thawed:
+            return "its parameters can change: call freeze() if they are not to be trained"
         if network.dtype != np.float32:
             return f"it computes in {network.dtype}; kernels compute in float32"
         for name, array in network.arrays.items():
-            if not is_frozen(array):
+            if network.device.kind == "cpu" and not is_frozen(array):
                 return (
                     f"its parameters can change ({name} is writable): call freeze() if they are "
                     f"not to be trained"
@@ -65,10 +75,12 @@ class Planner:
         inputs: Mapping[str, np.ndarray],
         wanted: Sequence[str],
         keeping: Sequence[str] = (),
-    ) -> Plan | None:
+    ) -> Any:
         """The plan for these inputs, values and statistics, or None: run block by block."""
         if self.why_not(network, inputs):
             return None
+        if network.device.kind == "cuda":
+            return self._card_plan(network, inputs, wanted, keeping)
         from minicnn.kernels.cpu.team import threads
 
         layout = tuple((name, x.shape, x.strides) for name, x in inputs.items())
@@ -83,6 +95,31 @@ class Planner:
             while len(self._plans) > LATEST:
                 self._plans.popitem(last=False)
             return plan
+
+    def _card_plan(
+        self,
+        network: Structure,
+        inputs: Mapping[str, Any],
+        wanted: Sequence[str],
+        keeping: Sequence[str],
+    ) -> Any:
+        """The same on a card: shapes alone tell plans apart, inputs are copied in."""
+        layout = tuple((name, x.shape) for name, x in inputs.items())
+        wishes = tuple(sorted(overruled().items()))
+        key = (layout, tuple(wanted), frozenset(keeping), wishes, self.packs.version)
+        with self._lock:
+            if key not in self._plans:
+                from minicnn.planning.card import CardPlan
+
+                shapes = network.infer_shapes(*(x.shape for x in inputs.values()))
+                nodes = network.needed([*wanted, *keeping])
+                self._plans[key] = CardPlan(
+                    nodes, network.arrays, shapes, wanted, keeping, self.packs, network.foreign
+                )
+            self._plans.move_to_end(key)
+            while len(self._plans) > LATEST:
+                self._plans.popitem(last=False)
+            return self._plans[key]
 
     def _made(
         self,

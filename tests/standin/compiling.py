@@ -53,18 +53,27 @@ class RawModule:
                 f'extern "C" int run_{name}(void** a, const int* grid, int block, int barriers) '
                 f"{{ return run_grid(call_{name}, a, grid, block, barriers); }}\n"
             )
-        self.barriers = {name: "__syncthreads" in _body(code, name) for name in names}
+        waiting = ["__syncthreads", *_helpers_that_wait(code)]
+        self.barriers = {
+            name: any(f"{one}(" in _body(code, name) for one in waiting) for name in names
+        }
         self.library = ctypes.CDLL(str(_compiled("".join(parts))))
 
     def get_function(self, name):
         return RawKernel(name, self.library[f"run_{name}"], self.barriers[name])
 
 
+def _helpers_that_wait(code):
+    """Names of device functions that have a barrier."""
+    pieces = re.split(r"__device__|__global__", code)[1:]
+    waiting = [piece for piece in pieces if "__syncthreads" in piece]
+    return [re.search(r"(\w+)\s*\(", piece)[1] for piece in waiting]
+
+
 def _body(code, name):
-    """The text from a kernel's name to the next kernel."""
+    """The text from a kernel's name to the next function."""
     start = re.search(rf"void\s+{name}\s*\(", code).start()
-    following = code.find("__global__", start)
-    return code[start : following if following > 0 else None]
+    return re.split(r"__device__|__global__", code[start:])[0]
 
 
 def _compiled(text):

@@ -43,9 +43,7 @@ class _Block:
         self.memory[start : start + size] = 0xFF  # NaN in both precisions
 
     def check(self, who):
-        outside = np.concatenate(
-            [self.memory[: self.start], self.memory[self.start + self.size :]]
-        )
+        outside = np.concatenate([self.memory[: self.start], self.memory[self.start + self.size :]])
         assert (outside == CANARY).all(), f"{who} wrote outside of an array"
 
 
@@ -108,9 +106,9 @@ def _computed(function, args, kwargs):
         anew = function(*plain, **named)
         pairs = zip(wrapped, anew) if isinstance(wrapped, (list, tuple)) else [(wrapped, anew)]
         for old, new in pairs:
-            if isinstance(old, ndarray) and kwargs.get("out") is None:
-                if not np.shares_memory(old._host, np.asarray(new)):
-                    old._host[...] = new
+            own = isinstance(old, ndarray) and kwargs.get("out") is None
+            if own and not np.shares_memory(old._host, np.asarray(new)):
+                old._host[...] = new
 
     note(again, (args, kwargs, wrapped))
     return wrapped
@@ -316,7 +314,9 @@ def _operator(name):
     def method(self, *others):
         if any(isinstance(o, np.ndarray) and o.ndim for o in others):
             raise TypeError(f"Unsupported type {np.ndarray}")
-        if any(not isinstance(o, (ndarray, int, float, bool, np.generic, np.ndarray)) for o in others):
+        if any(
+            not isinstance(o, (ndarray, int, float, bool, np.generic, np.ndarray)) for o in others
+        ):
             return NotImplemented
         if "matmul" in name:
             _no_cublas()

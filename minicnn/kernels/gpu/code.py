@@ -143,12 +143,16 @@ class Kernel:
         packed = tuple(sorted((constants or {}).items()))
         function = _function(cupy, self.file, self.name, str(np.dtype(dtype)), packed)
         number = np.dtype(dtype).type
-        values = tuple(_argument(kind, arguments[name], number) for kind, name in listed)
+        values = tuple(_argument(kind, name, arguments[name], number) for kind, name in listed)
         with first.device:
             function((*grid, 1, 1)[:3], (block, 1, 1), values)
 
 
-def _argument(kind: str, value: Any, number: Any) -> Any:
+def _argument(kind: str, name: str, value: Any, number: Any) -> Any:
     if kind == "*":
-        return np.uint64(0) if value is None else value
+        if value is None:
+            return np.uint64(0)
+        if not on_gpu(value):
+            raise TypeError(f"{name} needs an array on the card; got {type(value).__name__}")
+        return value
     return number(value) if kind == "T" else TYPES[kind](value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ import numpy as np
 from minicnn.kernels.devices import module_of
 from minicnn.kernels.packed import Packed
 
-__all__ = ["aligned", "channels_last", "empty", "new_image", "per_channel", "steps", "unfilled"]
+__all__ = [
+    "aligned",
+    "channels_last",
+    "empty",
+    "new_image",
+    "per_channel",
+    "processors",
+    "steps",
+    "unfilled",
+]
 
 FOUR = 16  # bytes at which four numbers are read at once
 
@@ -30,9 +40,9 @@ def new_image(like: Any, shape: Sequence[int]) -> Any:
 
 def channels_last(x: Any) -> Any:
     """The array itself where its channels lie side by side, else a copy that is so."""
-    if x.shape[1] == 1 or x.strides[1] == x.itemsize:
-        if all(step % x.itemsize == 0 and step >= 0 for step in x.strides):
-            return x
+    side_by_side = x.shape[1] == 1 or x.strides[1] == x.itemsize
+    if side_by_side and all(step % x.itemsize == 0 and step >= 0 for step in x.strides):
+        return x
     y = new_image(x, x.shape)
     y[...] = x
     return y
@@ -62,6 +72,17 @@ def per_channel(values: Any, like: Any) -> Any:
     if values is None:
         return None
     return module_of(like).ascontiguousarray(values.reshape(-1).astype(like.dtype, copy=False))
+
+
+@cache
+def _properties(cupy: Any, index: int) -> dict[str, Any]:
+    found: dict[str, Any] = cupy.cuda.runtime.getDeviceProperties(index)
+    return found
+
+
+def processors(like: Any) -> int:
+    """How many multiprocessors the card of an array has."""
+    return int(_properties(module_of(like), like.device.id)["multiProcessorCount"])
 
 
 def unfilled(like: Any, shape: tuple[int, ...], levels: int = 2) -> Packed:

@@ -15,9 +15,20 @@ __device__ __forceinline__ Four zero4() {
     return four;
 }
 
-__device__ __forceinline__ Four load4(const T* p) { return *reinterpret_cast<const Four*>(p); }
+// A test on the CPU may define this to look at the address.
+#ifndef READS_FOUR_AT
+#define READS_FOUR_AT(p)
+#endif
 
-__device__ __forceinline__ void store4(T* p, Four four) { *reinterpret_cast<Four*>(p) = four; }
+__device__ __forceinline__ Four load4(const T* p) {
+    READS_FOUR_AT(p);
+    return *reinterpret_cast<const Four*>(p);
+}
+
+__device__ __forceinline__ void store4(T* p, Four four) {
+    READS_FOUR_AT(p);
+    *reinterpret_cast<Four*>(p) = four;
+}
 
 __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 

@@ -35,6 +35,15 @@ struct Ending {
     byte* signs;
     int height, width, channels;
 
+    // The same for one group of channels; bits are not split.
+    __device__ __forceinline__ void turn_to(int group, int columns, long long y_group) {
+        y += group * y_group;
+        if (bias) bias += group * columns;
+        if (scale) scale += group * columns;
+        if (shift) shift += group * columns;
+        if (residual) residual += group * columns;
+    }
+
     // Byte of the bits of eight channels at a pixel.
     __device__ __forceinline__ long long bits_at(int n, int h, int w, int channel) const {
         return ((long long)(n * height + h) * width + w) * bytes_of(channels) + (channel >> 3);

@@ -1,0 +1,106 @@
+"""Winograd's convolutions on the card: 3x3 filters at stride 1; see `sources/winograd.cu`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.kernels.devices import module_of
+from minicnn.kernels.geometry import Window
+from minicnn.kernels.gpu import convolution
+from minicnn.kernels.gpu.code import Kernel, blocks_of
+from minicnn.kernels.gpu.ending import Ending
+from minicnn.kernels.gpu.images import channels_last, empty, new_image, per_channel, steps
+from minicnn.kernels.problems import Convolution
+
+__all__ = ["Winograd", "by_cublas"]
+
+_FILTERS = Kernel("winograd", "transform_filters")
+_IMAGE = Kernel("winograd", "transform_image")
+_SUMS = Kernel("winograd", "transform_sums")
+
+Size = tuple[int, ...]
+
+
+def by_cublas(a: Any, b: Any, c: Any) -> None:
+    """c = a b for stacks of matrices, by cuBLAS, whose last bits may change with the batch."""
+    module_of(a).matmul(a, b, out=c)
+
+
+class Winograd:
+    """F(made x made, 3x3).
+
+    Parameters
+    ----------
+    made : int
+        Results of a tile in each direction: 2 or 4.
+    products : callable
+        What multiplies stacks of matrices.
+    """
+
+    def __init__(
+        self, made: int, products: Callable[[Any, Any, Any], None] = convolution.product
+    ) -> None:
+        self.made, self.products = made, products
+
+    @staticmethod
+    def why_not(problem: Convolution) -> str:
+        """Why it does not apply; empty where it does."""
+        window = problem.window
+        if window.kernel != (3, 3) or {*window.stride, *window.dilation} != {1}:
+            return "is for 3x3 filters at stride 1 without dilation"
+        return "is for one group" if problem.groups != 1 else ""
+
+    def pack(self, w: Any, transposed: bool) -> Any:
+        """Filters (O, C, 3, 3) transformed: (places, depth, columns filled up to eights)."""
+        filters, channels = w.shape[:2]
+        depth, columns = (filters, channels) if transposed else (channels, filters)
+        padded = -(-columns // 8) * 8
+        packed = empty(w, ((self.made + 2) ** 2, depth, padded))
+        _FILTERS(
+            (blocks_of(depth * padded, 128),), 128, w.dtype, {"MADE": self.made},
+            w=module_of(w).ascontiguousarray(w), filters=packed, transposed=int(transposed),
+            depth=depth, columns=columns, padded=padded,
+        )  # fmt: skip
+        return packed
+
+    def run(self, x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> None:
+        """Compute a problem for a batch; parameters as those of `convolution.run`."""
+        top, left = problem.window.begins
+        if problem.transposed:
+            top, left = 2 - top, 2 - left
+        places, depth, padded = packed.shape
+        down, across = (blocks_of(n, self.made) for n in y.shape[2:])
+        tiles = y.shape[0] * down * across
+        constants = {"MADE": self.made}
+        image = empty(x, (places, tiles, depth))
+        _IMAGE(
+            (blocks_of(tiles * depth, 128),), 128, x.dtype, constants,
+            **steps("x", x), height=x.shape[2], width=x.shape[3], channels=depth, pad_top=top,
+            pad_left=left, tiles_down=down, tiles_across=across, tiles=tiles, image=image,
+        )  # fmt: skip
+        sums = empty(x, (places, tiles, padded))
+        self.products(image, packed, sums)
+        _SUMS(
+            (blocks_of(tiles, 8), blocks_of(padded, 32)), 256, x.dtype, constants,
+            sums=sums, columns=padded, tiles_down=down, tiles_across=across, tiles=tiles,
+            **ending.arguments(y),
+        )  # fmt: skip
+
+    def conv(self, x: Any, w: Any, b: Any, window: Window, groups: int) -> Any:
+        """Convolution; see `reference.conv`."""
+        problem = Convolution.forward(x, w, window, groups)
+        y = new_image(x, (x.shape[0], w.shape[0], *problem.out))
+        ending = Ending(bias=per_channel(b, y))
+        self.run(channels_last(x), self.pack(w, False), problem, y, ending)
+        return y
+
+    def conv_transpose(
+        self, p: Any, w: Any, b: Any, window: Window, groups: int, size: Size
+    ) -> Any:
+        """Transposed convolution; see `reference.conv_transpose`."""
+        problem = Convolution.backward(p, w, window, groups, size)
+        x = new_image(p, (p.shape[0], problem.channels, *size))
+        ending = Ending(bias=per_channel(b, x))
+        self.run(channels_last(p), self.pack(w, True), problem, x, ending)
+        return x

@@ -1,0 +1,65 @@
+"""The block table on a card: every block and its transposes, as on the CPU, with no hidden copies.
+
+Run on the CPU by CuPy's stand-in, with the CUDA sources compiled for it.
+"""
+
+import numpy as np
+import pytest
+from block_cases_more import CASES
+
+from minicnn import Tensor, grad
+from minicnn.blocks import Kept
+
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def like(array, seed):
+    return np.random.default_rng(seed).standard_normal(np.shape(array)).astype(array.dtype)
+
+
+def on_card(cupy, arrays):
+    return [cupy.array(np.asarray(array)) for array in arrays]
+
+
+@every_case
+def test_forward_and_transposes(standin, case):
+    for operands, tolerance in ((case.operands, 1e-9), (case.single, 2e-3)):
+        expected, statistic = case.block.forward(*operands)
+        moved = on_card(standin, operands)
+        block = case.block.to("cuda:0")
+        y, kept = block.forward(*moved)
+        assert isinstance(y, standin.ndarray)
+        assert y.dtype == expected.dtype
+        assert y.shape == np.shape(expected)
+        np.testing.assert_allclose(y.get(), expected, rtol=tolerance, atol=tolerance)
+        assert (kept is None) == (statistic is None)
+        for wrt in case.seeing:
+            p = like(expected, 1)
+            host = Kept(statistic, [o.shape for o in operands], [*operands, expected].__getitem__)
+            card = Kept(kept, [o.shape for o in operands], [*moved, y].__getitem__)
+            wanted = case.block.transposed(host, wrt)(p)
+            got = block.transposed(card, wrt)(standin.array(p))
+            assert isinstance(got, standin.ndarray)
+            assert got.dtype == wanted.dtype
+            np.testing.assert_allclose(got.get(), wanted, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@every_case
+def test_tensors(standin, case):
+    tensors = [
+        Tensor(o, requires_grad=True, device="cuda:0") if i in case.seeing else standin.array(o)
+        for i, o in enumerate(case.operands)
+    ]
+    host = [
+        Tensor(o, requires_grad=True) if i in case.seeing else o
+        for i, o in enumerate(case.operands)
+    ]
+    if not case.seeing:
+        return
+    y, expected = case.block.to("cuda:0")(*tensors), case.block(*host)
+    p = like(expected.data, 2)
+    got = grad(y, [tensors[i] for i in case.seeing], standin.array(p))
+    wanted = grad(expected, [host[i] for i in case.seeing], p)
+    for a, b in zip(got, wanted):
+        assert str(a.device) == "cuda:0"
+        np.testing.assert_allclose(a.numpy(), b.data, rtol=1e-8, atol=1e-8)

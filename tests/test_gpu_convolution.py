@@ -1,0 +1,179 @@
+"""The card's convolutions, run on the CPU from the same source, against the reference."""
+
+import numpy as np
+import pytest
+from conftest import on_cpu
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from minicnn.kernels import Convolution, Packed, Window, reference
+from minicnn.kernels.gpu import convolution, dense, images
+from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
+from minicnn.kernels.gpu.filters import conv_filter
+
+# channels, filters, size, kernel, stride, pads, dilation, groups
+CASES = {
+    "3x3": (8, 16, (9, 7), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    "first layer": (3, 20, (11, 10), (5, 5), (2, 2), (2, 1, 2, 3), (1, 1), 1),
+    "odd channels": (5, 7, (6, 6), (3, 2), (1, 2), (0, 1, 2, 0), (1, 1), 1),
+    "1x1": (12, 70, (5, 5), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "1x1 stride 2": (12, 8, (7, 7), (1, 1), (2, 2), (0, 0, 0, 0), (1, 1), 1),
+    "dilated": (4, 9, (12, 12), (3, 3), (2, 3), (2, 2, 2, 2), (2, 3), 1),
+    "groups": (8, 12, (6, 5), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 4),
+    "crops": (8, 8, (9, 9), (3, 3), (1, 2), (-1, 0, -1, -2), (1, 1), 1),
+    "stride beyond kernel": (4, 8, (10, 10), (2, 2), (3, 4), (0, 0, 0, 0), (1, 1), 1),
+    "deep, split": (160, 24, (5, 5), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    "many rows": (8, 8, (40, 33), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+}
+
+
+def both(standin, rng, case, batch, dtype):
+    channels, filters, size, kernel, stride, pads, dilation, groups = case
+    window = Window(kernel, stride, pads, dilation)
+    x = rng.standard_normal((batch, channels, *size)).astype(dtype)
+    w = rng.standard_normal((filters, channels // groups, *kernel)).astype(dtype)
+    b, c = rng.standard_normal(filters).astype(dtype), rng.standard_normal(channels).astype(dtype)
+    p = rng.standard_normal((batch, filters, *window.output_size(size))).astype(dtype)
+    move = standin.array
+    pairs = [
+        (convolution.conv(move(x), move(w), move(b), window, groups),
+         reference.conv(x, w, b, window, groups)),
+        (convolution.conv_transpose(move(p), move(w), None, window, groups, size),
+         reference.conv_transpose(p, w, None, window, groups, size)),
+        (convolution.conv_transpose(move(p), move(w), move(c), window, groups, size),
+         reference.conv_transpose(p, w, c, window, groups, size)),
+    ]  # fmt: skip
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    for got, wanted in pairs:
+        assert got.shape == wanted.shape
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got.get(), wanted, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_ways(standin, rng, name, dtype):
+    both(standin, rng, CASES[name], 2, dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_filters(standin, rng, name, dtype):
+    channels, filters, size, kernel, stride, pads, dilation, groups = CASES[name]
+    window = Window(kernel, stride, pads, dilation)
+    x = rng.standard_normal((3, channels, *size)).astype(dtype)
+    p = rng.standard_normal((3, filters, *window.output_size(size))).astype(dtype)
+    wanted = reference.conv_filter(p, x, window, groups)
+    got = conv_filter(standin.array(p), standin.array(x), window, groups)
+    assert got.shape == wanted.shape
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(got.get(), wanted, atol=tolerance * np.abs(wanted).max())
+
+
+@given(data=st.data())
+def test_any_geometry(data):
+    """One trilinear form seen from its three sides, against the reference."""
+    few = st.integers(1, 3)
+    pair = st.tuples(few, few)
+    window = Window(
+        data.draw(pair), data.draw(pair), data.draw(st.tuples(*[st.integers(-1, 2)] * 4)),
+        data.draw(pair),
+    )  # fmt: skip
+    groups, batch = data.draw(st.integers(1, 2)), data.draw(few)
+    channels, filters = groups * data.draw(st.integers(1, 9)), groups * data.draw(st.integers(1, 9))
+    size = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    out = window.output_size(size)
+    assume(min(out) > 0)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = rng.standard_normal((batch, channels, *size))
+    w = rng.standard_normal((filters, channels // groups, *window.kernel))
+    p = rng.standard_normal((batch, filters, *out))
+    with on_cpu() as cupy:
+        cx, cw, cp = map(cupy.array, (x, w, p))
+        y = convolution.conv(cx, cw, None, window, groups).get()
+        back = convolution.conv_transpose(cp, cw, None, window, groups, size).get()
+        gradient = conv_filter(cp, cx, window, groups).get()
+    np.testing.assert_allclose(y, reference.conv(x, w, None, window, groups), atol=1e-10)
+    wanted = reference.conv_transpose(p, w, None, window, groups, size)
+    np.testing.assert_allclose(back, wanted, atol=1e-10)
+    np.testing.assert_allclose(gradient, reference.conv_filter(p, x, window, groups), atol=1e-10)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("split", [False, True])
+def test_endings(standin, rng, transposed, split):
+    """Bias, scale, shift, residual, mask by image, signs and rectification in one go."""
+    depth, own = (192 if split else 12), 20
+    window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    x = rng.standard_normal((3, depth, 6, 5)).astype(np.float32)
+    shape = (depth, own, 3, 3) if transposed else (own, depth, 3, 3)
+    w = rng.standard_normal(shape).astype(np.float32)
+    bias, scale, shift = (rng.standard_normal(own).astype(np.float32) for _ in range(3))
+    residual = rng.standard_normal((3, own, 6, 5)).astype(np.float32)
+    mask = rng.random((1, own, 6, 5)) > 0.4
+    modes = np.array([MASK, RECTIFY, MASK | RECTIFY], np.int32)
+    plain = (
+        reference.conv_transpose(x, w, bias, window, 1, (6, 5))
+        if transposed
+        else reference.conv(x, w, bias, window, 1)
+    )
+    channel = (1, own, 1, 1)
+    value = plain * scale.reshape(channel) + shift.reshape(channel) + residual
+    value[[0, 2]] = np.where(mask, value[[0, 2]], 0)
+    signs = value > 0
+    value[1:] = np.maximum(value[1:], 0)
+
+    move = standin.array
+    y = images.new_image(move(x), value.shape)
+    kept = images.unfilled(y, value.shape)
+    problem = (
+        Convolution.backward(x, w, window, 1, (6, 5))
+        if transposed
+        else Convolution.forward(x, w, window, 1)
+    )
+    ending = Ending(
+        bias=move(bias), scale=move(scale), shift=move(shift),
+        residual=images.channels_last(move(residual)), modes=move(modes),
+        mask=Packed.pack(move(mask)), signs=kept,
+    )  # fmt: skip
+    packed = convolution.pack(move(w), 1, transposed)
+    convolution.run(images.channels_last(move(x)), packed, problem, y, ending)
+    np.testing.assert_allclose(y.get(), value, atol=1e-5 * np.abs(value).max())
+    near = np.abs(value) < 1e-4
+    assert ((kept.unpack().get() == signs) | near).all()
+
+
+def test_results_do_not_depend_on_the_batch(standin, rng):
+    x = rng.standard_normal((4, 128, 7, 7)).astype(np.float32)
+    w = rng.standard_normal((32, 128, 3, 3)).astype(np.float32)
+    window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    move = standin.array
+    together = convolution.conv(move(x), move(w), None, window, 1).get()
+    alone = [convolution.conv(move(x[i : i + 1]), move(w), None, window, 1).get() for i in range(4)]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+@pytest.mark.parametrize(("stack", "rows", "depth", "columns"), [(3, 70, 12, 9), (1, 5, 2048, 40)])
+def test_products(standin, rng, stack, rows, depth, columns):
+    a = rng.standard_normal((stack, rows, depth)).astype(np.float32)
+    b = np.zeros((stack, depth, -(-columns // 8) * 8), np.float32)
+    b[..., :columns] = rng.standard_normal((stack, depth, columns))
+    c = standin.empty((stack, rows, columns), np.float32)
+    convolution.product(standin.array(a), standin.array(b), c)
+    wanted = a.astype(np.float64) @ b[..., :columns]
+    np.testing.assert_allclose(c.get(), wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 16, 20])
+def test_linear_layers_give_a_row_the_same_bits_in_any_batch(standin, rng, rows):
+    x = rng.standard_normal((rows, 2050)).astype(np.float32)
+    w, b = rng.standard_normal((2050, 44)).astype(np.float32), rng.standard_normal(44)
+    packed = dense.pack(standin.array(w))
+    ending = Ending(bias=standin.array(b.astype(np.float32)), mode=RECTIFY)
+    y = standin.empty((rows, 44), np.float32)
+    dense.linear(standin.array(x), packed, y, ending)
+    wanted = np.maximum(x.astype(np.float64) @ w + b, 0)
+    np.testing.assert_allclose(y.get(), wanted, atol=1e-5 * wanted.max())
+    alone = standin.empty((1, 44), np.float32)
+    dense.linear(standin.array(x[-1:]), packed, alone, ending)
+    np.testing.assert_array_equal(alone.get(), y.get()[-1:])
