@@ -138,7 +138,7 @@ class Parametrised(Structure):
         if device == self.device:
             return self.derived(hosted=hosted)
         moved = {name: kernels.to_device(array, device) for name, array in self.arrays.items()}
-        nodes = [replace(node, block=node.block.to(device)) for node in self.nodes]
+        nodes = [replace(node, block=node.block.on(device)) for node in self.nodes]
         made = self.derived(
             arrays=moved, nodes=nodes, device=device, hosted=hosted, _planner=Planner()
         )

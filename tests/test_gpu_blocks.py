@@ -26,7 +26,7 @@ def test_forward_and_transposes(standin, case):
     for operands, tolerance in ((case.operands, 1e-9), (case.single, 2e-3)):
         expected, statistic = case.block.forward(*operands)
         moved = on_card(standin, operands)
-        block = case.block.to("cuda:0")
+        block = case.block.on("cuda:0")
         y, kept = block.forward(*moved)
         assert isinstance(y, standin.ndarray)
         assert y.dtype == expected.dtype
@@ -56,7 +56,7 @@ def test_tensors(standin, case):
     ]
     if not case.seeing:
         return
-    y, expected = case.block.to("cuda:0")(*tensors), case.block(*host)
+    y, expected = case.block.on("cuda:0")(*tensors), case.block(*host)
     p = like(expected.data, 2)
     got = grad(y, [tensors[i] for i in case.seeing], standin.array(p))
     wanted = grad(expected, [host[i] for i in case.seeing], p)

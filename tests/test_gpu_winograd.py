@@ -60,7 +60,7 @@ def test_endings(standin, rng, made):
     ending = Ending(bias=move(bias), residual=images.channels_last(move(residual)),
                     modes=move(modes), mask=Packed.pack(move(mask)), signs=kept)  # fmt: skip
     problem = Convolution.forward(x, w, window, 1)
-    method.run(images.channels_last(move(x)), method.pack(move(w), False), problem, y, ending)
+    method.run(images.channels_last(move(x)), method.pack(move(w), 1, False), problem, y, ending)
     np.testing.assert_allclose(y.get(), value, atol=1e-11)
     np.testing.assert_array_equal(kept.unpack().get(), signs)
 

@@ -233,13 +233,14 @@ class Block:
                 return dataclasses.replace(self, **{field.name: statistic})  # type: ignore[type-var]
         raise RuleError(f"{self.kind} holds no statistic that could be replaced.")
 
-    def to(self, device: Any) -> Block:
+    def on(self, device: Any) -> Block:
         """The same block with the bits bound into it on a device; tables follow when used."""
         moved: dict[str, Any] = {}
-        for field in dataclasses.fields(self) if dataclasses.is_dataclass(self) else ():
-            value = getattr(self, field.name)
-            if isinstance(value, Packed):
-                moved[field.name] = value.to(device)
+        if dataclasses.is_dataclass(self):
+            for field in dataclasses.fields(self):
+                value = getattr(self, field.name)
+                if isinstance(value, Packed):
+                    moved[field.name] = value.to(device)
         return dataclasses.replace(self, **moved) if moved else self  # type: ignore[type-var]
 
     def flops(self, *shapes: Shape) -> int:
@@ -257,7 +258,7 @@ class Block:
                 return operand.apply(self, operands)
         card = next((operand for operand in operands if on_gpu(operand)), None)
         arrays = [
-            as_array(operand) if i in self.blind else _floats(operand, card)
+            _any(operand, card) if i in self.blind else _floats(operand, card)
             for i, operand in enumerate(operands)
         ]
         self.shape(*(array.shape for array in arrays))
@@ -319,6 +320,11 @@ def _floats(operand: Any, card: Any = None) -> Any:
             f"with x.astype(np.float32)."
         )
     return operand
+
+
+def _any(operand: Any, card: Any = None) -> Any:
+    """An operand of any type as an array; numbers and lists beside `card`."""
+    return operand if hasattr(operand, "dtype") else given(operand, None, card)
 
 
 def numbers(value: Any) -> np.ndarray:

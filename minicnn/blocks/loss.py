@@ -106,7 +106,7 @@ class CrossEntropy(Block):
         def pull(p: Any) -> Any:
             x = kept[0]
             onehot = (np.arange(classes) == self.labels[:, None]).astype(x.dtype)
-            onehot = kernels.beside(onehot, p.data if isinstance(p, Operand) else p)
+            onehot = kernels.beside(onehot, p.values() if isinstance(p, Operand) else p)
             targets = onehot * x.dtype.type(1 - self.smoothing)
             targets += x.dtype.type(self.smoothing / classes)
             return p * ((Softmax(1)(x) - targets) * (1 / count))

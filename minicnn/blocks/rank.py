@@ -42,7 +42,7 @@ class RankGate(Block):
 
     def forward(self, p: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, Packed]:
         product = as_array(p * a)
-        each = np.ascontiguousarray(product).reshape(len(product), -1)
+        each = product.reshape(len(product), -1)
         rank = self.rank(each.shape[1])
         tau = np.partition(each, rank, axis=1)[:, rank]
         passes = product > tau.reshape(-1, *[1] * (product.ndim - 1))

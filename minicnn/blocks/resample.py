@@ -46,7 +46,7 @@ class _Resampling(Block):
         """The weights of a tap, so that they broadcast along the axis."""
         after = like.ndim - 1 - self.axis % like.ndim
         weights = kernels.table(self.weights, like)[:, tap].astype(like.dtype)
-        return weights.reshape(-1, *[1] * after)  # type: ignore[no-any-return]
+        return weights.reshape(-1, *[1] * after)
 
     def along(self, shape: Shape, length: int, new: int) -> Shape:
         """The shape with another length along the axis."""

@@ -374,7 +374,7 @@ class Take(_Free):
     axis: int = 0
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        return np.take(x, self.indices, axis=self.axis), None
+        return np.take(x, kernels.table(self.indices, x), axis=self.axis), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         size = kept.shapes[0][self.axis]

@@ -78,8 +78,8 @@ class Stacked(Block):
     def bound(self) -> list[Packed]:
         return [bits for chain in self.parts for block in chain for bits in block.bound()]
 
-    def to(self, device: Any) -> Stacked:
-        return Stacked(tuple(tuple(block.to(device) for block in chain) for chain in self.parts))
+    def on(self, device: Any) -> Stacked:
+        return Stacked(tuple(tuple(block.on(device) for block in chain) for chain in self.parts))
 
     def rebound(self, statistic: Packed) -> Block:
         return replace(

@@ -168,7 +168,7 @@ def given(value: Any, dtype: Any, other: Any) -> Any:
     if not on_gpu(other):
         return np.asarray(value, dtype)
     if np.ndim(value) == 0:
-        return np.full_like(other, value, dtype=dtype, shape=())
+        return np.full_like(other, value, dtype=dtype or np.asarray(value).dtype, shape=())
     return to_device(np.asarray(value, dtype), place_of(other))
 
 
@@ -184,6 +184,8 @@ def table(array: np.ndarray, other: Any) -> Any:
     """A block's table (indices, weights) on the device of an array; copied there once."""
     if not on_gpu(other):
         return array
+    if not isinstance(array, np.ndarray):  # a single number
+        return given(array, array.dtype, other)
     key = (id(array), place_of(other))
     if key not in _tables:
         forget = weakref.ref(array, lambda _: _tables.pop(key, None))
@@ -230,7 +232,7 @@ def to_device(array: Any, device: Device | str) -> Any:
         order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
         dense = array.transpose(order)
         if not on_gpu(dense):
-            dense = np.ascontiguousarray(dense)
+            dense = np.asarray(dense, order="C")
         return cupy.array(dense).transpose(np.argsort(order).tolist())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -206,7 +207,7 @@ class CardPlan:
             w = self.arrays[head.operands[1]]
             is_linear = isinstance(head.block, Linear)
             packed = self._packs.get(
-                w, "card dense", lambda: [dense.pack(w.T if is_linear else w)]
+                w, ("card dense", is_linear), lambda: [dense.pack(w.T if is_linear else w)]
             )[0]
             if len(head.operands) > 2:
                 ending = ending.with_bias(per_channel(self._repeated(head, y_shape[1]), y))
@@ -268,9 +269,7 @@ class CardPlan:
                 assert found is not None
                 mask, modes = found
                 each = y.shape[0] // len(modes)
-                table = self._packs.get_table(
-                    (tuple(modes), each), lambda m=modes, e=each: _modes(m, e, y)
-                )
+                table = self._packs.get_table((tuple(modes), each), partial(_modes, modes, each, y))
                 ending = replace(ending, modes=table, mask=bits[node.name] if mask else None)
             elif isinstance(block, ReLU):
                 signs = unfilled(y, y.shape) if node.name in self.keeping else None

@@ -52,7 +52,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
     grid, sizes = _split(x)
     found = empty(x, (grid[1], channels, 3), np.float64)
     mean, variance = empty(x, (channels,)), empty(x, (channels,))
-    _MOMENTS(grid, BLOCK, x.dtype, **steps("x", x), found=found, **sizes)
+    _MOMENTS(grid, BLOCK, x.dtype, None, **steps("x", x), found=found, **sizes)
     _JOIN_MOMENTS(
         (blocks_of(channels, BLOCK),), BLOCK, x.dtype,
         found=found, parts=grid[1], channels=channels, mean=mean, variance=variance,
@@ -68,8 +68,10 @@ def _summed(p: Any, x: Any = None, mean: Any = None, inverse: Any = None) -> tup
     other = {"x": None, "x_image": 0, "x_row": 0, "x_pixel": 0} if x is None else steps("x", x)
     total = empty(p, (channels,))
     product = None if x is None else empty(p, (channels,))
-    _SUMS(grid, BLOCK, p.dtype, **steps("p", p), **other, mean=mean, inverse=inverse, found=found,
-          **sizes)  # fmt: skip
+    _SUMS(
+        grid, BLOCK, p.dtype, None,
+        **steps("p", p), **other, mean=mean, inverse=inverse, found=found, **sizes,
+    )  # fmt: skip
     _JOIN_SUMS(
         (blocks_of(channels, BLOCK),), BLOCK, p.dtype,
         found=found, parts=grid[1], channels=channels, sum=total, product=product,

@@ -72,10 +72,7 @@ def built_in() -> Iterable[Entry]:
     for made in (2, 4):
         own, other = Winograd(made), Winograd(made, by_cublas)
         for winograd, end, cost in ((own, "", _winograd(made)), (other, "-cublas", lambda _: inf)):
-            method = Method(
-                f"winograd{made}{end}", lambda w, groups, back, of=winograd: of.pack(w, back),
-                winograd.run,
-            )  # fmt: skip
+            method = Method(f"winograd{made}{end}", winograd.pack, winograd.run)
             about = f"F({made}x{made},3x3)" + (", products by cuBLAS" if end else "")
             for block, run in (
                 ("conv2d", winograd.conv),

@@ -27,8 +27,8 @@ Size = tuple[int, ...]
 def _run(name: str, letter: str, x: Any, y: Any, window: Window, size: Size, **more: Any) -> None:
     """Launch a kernel with a thread for each eight channels of a pixel of y."""
     out, items = window.output_size(size), prod(plane_shape(y.shape))
-    geometry = {"height": size[0], "width": size[1], "out_height": out[0], "out_width": out[1],
-                "channels": y.shape[1], "pad_top": window.pads[0], "pad_left": window.pads[1]}  # fmt: skip
+    geometry = {"height": size[0], "width": size[1], "out_height": out[0], "out_width": out[1]}
+    geometry |= {"channels": y.shape[1], "pad_top": window.pads[0], "pad_left": window.pads[1]}
     for key in ("kernel", "stride", "dilation"):
         geometry[f"{key}_height"], geometry[f"{key}_width"] = getattr(window, key)
     _KERNELS[name](

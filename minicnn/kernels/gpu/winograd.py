@@ -51,7 +51,7 @@ class Winograd:
             return "is for 3x3 filters at stride 1 without dilation"
         return "is for one group" if problem.groups != 1 else ""
 
-    def pack(self, w: Any, transposed: bool) -> Any:
+    def pack(self, w: Any, groups: int, transposed: bool) -> Any:
         """Filters (O, C, 3, 3) transformed: (places, depth, columns filled up to eights)."""
         filters, channels = w.shape[:2]
         depth, columns = (filters, channels) if transposed else (channels, filters)
@@ -92,7 +92,7 @@ class Winograd:
         problem = Convolution.forward(x, w, window, groups)
         y = new_image(x, (x.shape[0], w.shape[0], *problem.out))
         ending = Ending(bias=per_channel(b, y))
-        self.run(channels_last(x), self.pack(w, False), problem, y, ending)
+        self.run(channels_last(x), self.pack(w, 1, False), problem, y, ending)
         return y
 
     def conv_transpose(
@@ -102,5 +102,5 @@ class Winograd:
         problem = Convolution.backward(p, w, window, groups, size)
         x = new_image(p, (p.shape[0], problem.channels, *size))
         ending = Ending(bias=per_channel(b, x))
-        self.run(channels_last(p), self.pack(w, True), problem, x, ending)
+        self.run(channels_last(p), self.pack(w, 1, True), problem, x, ending)
         return x

@@ -1,0 +1,150 @@
+"""Networks on a card, by CuPy's stand-in: runs, rules, graphs, and what crosses to the host."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Tensor, kernels, seeds
+from minicnn.errors import DeviceError
+from minicnn.kernels.devices import no_transfers
+
+RULES = ("salinet", "deconvnet", "desalinet")
+
+
+@pytest.fixture
+def pair(standin):
+    """The bundled network on both devices."""
+    net = minicnn.load("mnist")
+    return net, net.to("cuda")
+
+
+@pytest.fixture
+def digits(rng):
+    return rng.random((2, 1, 28, 28)).astype(np.float32)
+
+
+def close(got, wanted, tolerance=2e-5):
+    np.testing.assert_allclose(got, wanted, atol=tolerance * np.abs(wanted).max())
+
+
+def test_a_run_and_its_graph(standin, pair, digits):
+    """The first run goes kernel by kernel, the second captures, the third replays."""
+    net, card = pair
+    for scale in (1, 0.5, 2, -1):
+        x = digits * np.float32(scale)
+        close(card(standin.array(x)).get(), net(x))
+    text = str(card.explain_plan(standin.array(digits)))
+    assert "Conv + ReLU" in text
+    assert "implicit" in text or "winograd" in text
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules(standin, pair, digits, rule):
+    net, card = pair
+    host, tape = net.record(digits[:1]), card.record(standin.array(digits[:1]))
+    for _ in range(3):
+        got = tape.backward(seeds.logit(tape), rule)
+        close(got.get(), host.backward(seeds.logit(host), rule), 1e-4)
+
+
+def test_all_rules_as_one_batch(standin, pair, digits):
+    net, card = pair
+    for _ in range(3):
+        host, tape = net.record(digits[:1]), card.record(standin.array(digits[:1]))
+        got = tape.compare(seeds.logit(tape), RULES)
+        wanted = host.compare(seeds.logit(host), RULES)
+        assert got.keys() == wanted.keys()
+        for name, values in got.items():
+            close(values.get(), wanted[name], 1e-4)
+
+
+def test_what_is_kept_is_kept(standin, pair, digits):
+    """A graph's memory is used again; what a tape holds is not in it."""
+    _, card = pair
+    tapes = [card.record(standin.array(digits[:1] * np.float32(s))) for s in (1, 2, 3, 4)]
+    values = [tape.output.get() for tape in tapes]
+    signals = [tape.backward(seeds.logit(tape)).get() for tape in tapes]
+    for tape, value, signal in zip(tapes, values, signals):
+        np.testing.assert_array_equal(tape.output.get(), value)
+        np.testing.assert_array_equal(tape.backward(seeds.logit(tape)).get(), signal)
+
+
+def test_nothing_crosses_to_the_host_unasked(standin, pair, digits):
+    _, card = pair
+    x = standin.array(digits)
+    tape = card.record(x[:1])
+    tape.compare(seeds.logit(tape), RULES)  # packs, draws and compiles
+    with no_transfers():
+        for _ in range(3):
+            card(x)
+            tape = card.record(x[:1])
+            tape.backward(seeds.logit(tape), "desalinet")
+            tape.compare(seeds.logit(tape), RULES)
+        with pytest.raises(DeviceError, match="to the host"):
+            kernels.to_host(x)
+        with pytest.raises(DeviceError, match="to cuda:0"):
+            kernels.to_device(digits, "cuda")
+
+
+def test_a_hosted_network_takes_and_gives_numpy(standin, pair, digits):
+    net, _ = pair
+    hosted = net.to("cuda", hosted=True)
+    for _ in range(3):
+        y = hosted(digits)
+        assert isinstance(y, np.ndarray)
+        close(y, net(digits))
+    tape, host = hosted.record(digits[:1]), net.record(digits[:1])
+    assert isinstance(tape.output, np.ndarray)
+    assert isinstance(tape["conv1"], np.ndarray)
+    signal = tape.backward(seeds.logit(tape), "desalinet")
+    assert isinstance(signal, np.ndarray)
+    close(signal, host.backward(seeds.logit(host), "desalinet"), 1e-4)
+    maps = tape.compare([seeds.logit(tape), seeds.max_unit(tape, "conv1")], RULES)
+    assert all(isinstance(m, np.ndarray) for found in maps.values() for m in found)
+    back = tape.reverse()
+    p = np.zeros((1, 10), np.float32)
+    assert isinstance(back(p), np.ndarray)
+    close(hosted.to("cpu")(digits), net(digits), 1e-7)
+
+
+def test_devices_do_not_mix(standin, pair, digits):
+    net, card = pair
+    with pytest.raises(DeviceError, match=r"on cpu.*on cuda:0.*hosted=True"):
+        card(digits)
+    with pytest.raises(DeviceError, match=r"on cuda:0.*on cpu"):
+        net(standin.array(digits))
+    with pytest.raises(DeviceError, match="Multiply got operands on cuda:0 and cpu"):
+        Tensor([1.0], device="cuda") * np.ones(1, np.float32)
+
+
+def test_learning(standin, pair, digits):
+    """Tensors, parameters and an optimiser on a card follow those on the CPU."""
+    from minicnn import functional as F
+    from minicnn import nn
+
+    def trained(net, device):
+        net = net.to(device) if device != "cpu" else net.to("cuda").to("cpu")
+        optimiser = nn.SGD(net.parameters(), rate=0.05, momentum=0.9)
+        x = Tensor(digits, device=device)
+        for _ in range(3):
+            loss = F.cross_entropy(net.drop_softmax()(x), np.array([3, 7]))
+            loss.backward()
+            optimiser.step()
+        return {n: kernels.to_host(a) for n, a in net.state_dict().items()}, loss.item()
+
+    host, loss = trained(pair[0], "cpu")
+    card, loss_there = trained(pair[0], "cuda")
+    assert abs(loss - loss_there) < 1e-4 * abs(loss)
+    for name, array in host.items():
+        close(card[name], array, 1e-4)
+
+
+def test_equal_windows_tie_on_a_card_too(standin, pair):
+    """Digits are flat around: their maps agree with float64 only if ties are broken alike."""
+    net, card = pair
+    x = np.zeros((1, 1, 28, 28), np.float32)
+    x[:, :, 8:20, 12:16] = 1
+    host = net.astype(np.float64).record(x.astype(np.float64))
+    for _ in range(3):
+        tape = card.record(standin.array(x))
+        close(tape.backward(seeds.logit(tape)).get(), host.backward(seeds.logit(host)), 1e-5)
