@@ -13,6 +13,7 @@ from minicnn._version import __version__
 from minicnn.errors import MiniCNNError
 from minicnn.jacobian import jacobian
 from minicnn.kernels import set_threads, using
+from minicnn.kernels.devices import devices, no_transfers
 from minicnn.network import Network
 from minicnn.onnx import check, load, save
 from minicnn.preprocess import Preprocess
@@ -33,6 +34,7 @@ __all__ = [
     "blocks",
     "check",
     "data",
+    "devices",
     "errors",
     "functional",
     "grad",
@@ -41,6 +43,7 @@ __all__ = [
     "load",
     "nn",
     "no_grad",
+    "no_transfers",
     "rules",
     "save",
     "seeds",

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from minicnn.errors import DeviceError
+
 collect_ignore = ["torch_twin.py", "zennit_twin.py"]  # helpers that need torch, and no tests
 
 settings.register_profile("minicnn", deadline=None, max_examples=30, derandomize=True)
@@ -49,8 +51,16 @@ def on_cpu():
             sys.modules["cupy"] = before
 
 
-@pytest.fixture
-def standin():
-    """CuPy's stand-in, as strict as CuPy is."""
-    with on_cpu() as cupy:
-        yield cupy
+@pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
+def cupy(request):
+    """CuPy's stand-in, as strict as CuPy is; with `pytest -m gpu` CuPy itself, on a card."""
+    if request.param == "stand-in":
+        with on_cpu() as module:
+            yield module
+        return
+    from minicnn.kernels import devices
+
+    try:
+        yield devices.cuda()
+    except DeviceError as error:
+        pytest.skip(str(error))

@@ -22,13 +22,13 @@ def on_card(cupy, arrays):
 
 
 @every_case
-def test_forward_and_transposes(standin, case):
+def test_forward_and_transposes(cupy, case):
     for operands, tolerance in ((case.operands, 1e-9), (case.single, 2e-3)):
         expected, statistic = case.block.forward(*operands)
-        moved = on_card(standin, operands)
+        moved = on_card(cupy, operands)
         block = case.block.on("cuda:0")
         y, kept = block.forward(*moved)
-        assert isinstance(y, standin.ndarray)
+        assert isinstance(y, cupy.ndarray)
         assert y.dtype == expected.dtype
         assert y.shape == np.shape(expected)
         np.testing.assert_allclose(y.get(), expected, rtol=tolerance, atol=tolerance)
@@ -38,16 +38,16 @@ def test_forward_and_transposes(standin, case):
             host = Kept(statistic, [o.shape for o in operands], [*operands, expected].__getitem__)
             card = Kept(kept, [o.shape for o in operands], [*moved, y].__getitem__)
             wanted = case.block.transposed(host, wrt)(p)
-            got = block.transposed(card, wrt)(standin.array(p))
-            assert isinstance(got, standin.ndarray)
+            got = block.transposed(card, wrt)(cupy.array(p))
+            assert isinstance(got, cupy.ndarray)
             assert got.dtype == wanted.dtype
             np.testing.assert_allclose(got.get(), wanted, rtol=10 * tolerance, atol=10 * tolerance)
 
 
 @every_case
-def test_tensors(standin, case):
+def test_tensors(cupy, case):
     tensors = [
-        Tensor(o, requires_grad=True, device="cuda:0") if i in case.seeing else standin.array(o)
+        Tensor(o, requires_grad=True, device="cuda:0") if i in case.seeing else cupy.array(o)
         for i, o in enumerate(case.operands)
     ]
     host = [
@@ -58,7 +58,7 @@ def test_tensors(standin, case):
         return
     y, expected = case.block.on("cuda:0")(*tensors), case.block(*host)
     p = like(expected.data, 2)
-    got = grad(y, [tensors[i] for i in case.seeing], standin.array(p))
+    got = grad(y, [tensors[i] for i in case.seeing], cupy.array(p))
     wanted = grad(expected, [host[i] for i in case.seeing], p)
     for a, b in zip(got, wanted):
         assert str(a.device) == "cuda:0"

@@ -27,14 +27,14 @@ CASES = {
 }
 
 
-def both(standin, rng, case, batch, dtype):
+def both(cupy, rng, case, batch, dtype):
     channels, filters, size, kernel, stride, pads, dilation, groups = case
     window = Window(kernel, stride, pads, dilation)
     x = rng.standard_normal((batch, channels, *size)).astype(dtype)
     w = rng.standard_normal((filters, channels // groups, *kernel)).astype(dtype)
     b, c = rng.standard_normal(filters).astype(dtype), rng.standard_normal(channels).astype(dtype)
     p = rng.standard_normal((batch, filters, *window.output_size(size))).astype(dtype)
-    move = standin.array
+    move = cupy.array
     pairs = [
         (convolution.conv(move(x), move(w), move(b), window, groups),
          reference.conv(x, w, b, window, groups)),
@@ -52,19 +52,19 @@ def both(standin, rng, case, batch, dtype):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_both_ways(standin, rng, name, dtype):
-    both(standin, rng, CASES[name], 2, dtype)
+def test_both_ways(cupy, rng, name, dtype):
+    both(cupy, rng, CASES[name], 2, dtype)
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_filters(standin, rng, name, dtype):
+def test_filters(cupy, rng, name, dtype):
     channels, filters, size, kernel, stride, pads, dilation, groups = CASES[name]
     window = Window(kernel, stride, pads, dilation)
     x = rng.standard_normal((3, channels, *size)).astype(dtype)
     p = rng.standard_normal((3, filters, *window.output_size(size))).astype(dtype)
     wanted = reference.conv_filter(p, x, window, groups)
-    got = conv_filter(standin.array(p), standin.array(x), window, groups)
+    got = conv_filter(cupy.array(p), cupy.array(x), window, groups)
     assert got.shape == wanted.shape
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
     np.testing.assert_allclose(got.get(), wanted, atol=tolerance * np.abs(wanted).max())
@@ -101,7 +101,7 @@ def test_any_geometry(data):
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("split", [False, True])
-def test_endings(standin, rng, transposed, split):
+def test_endings(cupy, rng, transposed, split):
     """Bias, scale, shift, residual, mask by image, signs and rectification in one go."""
     depth, own = (192 if split else 12), 20
     window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
@@ -123,7 +123,7 @@ def test_endings(standin, rng, transposed, split):
     signs = value > 0
     value[1:] = np.maximum(value[1:], 0)
 
-    move = standin.array
+    move = cupy.array
     y = images.new_image(move(x), value.shape)
     kept = images.unfilled(y, value.shape)
     problem = (
@@ -143,37 +143,37 @@ def test_endings(standin, rng, transposed, split):
     assert ((kept.unpack().get() == signs) | near).all()
 
 
-def test_results_do_not_depend_on_the_batch(standin, rng):
+def test_results_do_not_depend_on_the_batch(cupy, rng):
     x = rng.standard_normal((4, 128, 7, 7)).astype(np.float32)
     w = rng.standard_normal((32, 128, 3, 3)).astype(np.float32)
     window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
-    move = standin.array
+    move = cupy.array
     together = convolution.conv(move(x), move(w), None, window, 1).get()
     alone = [convolution.conv(move(x[i : i + 1]), move(w), None, window, 1).get() for i in range(4)]
     np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
 @pytest.mark.parametrize(("stack", "rows", "depth", "columns"), [(3, 70, 12, 9), (1, 5, 2048, 40)])
-def test_products(standin, rng, stack, rows, depth, columns):
+def test_products(cupy, rng, stack, rows, depth, columns):
     a = rng.standard_normal((stack, rows, depth)).astype(np.float32)
     b = np.zeros((stack, depth, -(-columns // 8) * 8), np.float32)
     b[..., :columns] = rng.standard_normal((stack, depth, columns))
-    c = standin.empty((stack, rows, columns), np.float32)
-    convolution.product(standin.array(a), standin.array(b), c)
+    c = cupy.empty((stack, rows, columns), np.float32)
+    convolution.product(cupy.array(a), cupy.array(b), c)
     wanted = a.astype(np.float64) @ b[..., :columns]
     np.testing.assert_allclose(c.get(), wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 20])
-def test_linear_layers_give_a_row_the_same_bits_in_any_batch(standin, rng, rows):
+def test_linear_layers_give_a_row_the_same_bits_in_any_batch(cupy, rng, rows):
     x = rng.standard_normal((rows, 2050)).astype(np.float32)
     w, b = rng.standard_normal((2050, 44)).astype(np.float32), rng.standard_normal(44)
-    packed = dense.pack(standin.array(w))
-    ending = Ending(bias=standin.array(b.astype(np.float32)), mode=RECTIFY)
-    y = standin.empty((rows, 44), np.float32)
-    dense.linear(standin.array(x), packed, y, ending)
+    packed = dense.pack(cupy.array(w))
+    ending = Ending(bias=cupy.array(b.astype(np.float32)), mode=RECTIFY)
+    y = cupy.empty((rows, 44), np.float32)
+    dense.linear(cupy.array(x), packed, y, ending)
     wanted = np.maximum(x.astype(np.float64) @ w + b, 0)
     np.testing.assert_allclose(y.get(), wanted, atol=1e-5 * wanted.max())
-    alone = standin.empty((1, 44), np.float32)
-    dense.linear(standin.array(x[-1:]), packed, alone, ending)
+    alone = cupy.empty((1, 44), np.float32)
+    dense.linear(cupy.array(x[-1:]), packed, alone, ending)
     np.testing.assert_array_equal(alone.get(), y.get()[-1:])

@@ -12,7 +12,7 @@ RULES = ("salinet", "deconvnet", "desalinet")
 
 
 @pytest.fixture
-def pair(standin):
+def pair(cupy):
     """The bundled network on both devices."""
     net = minicnn.load("mnist")
     return net, net.to("cuda")
@@ -27,30 +27,30 @@ def close(got, wanted, tolerance=2e-5):
     np.testing.assert_allclose(got, wanted, atol=tolerance * np.abs(wanted).max())
 
 
-def test_a_run_and_its_graph(standin, pair, digits):
+def test_a_run_and_its_graph(cupy, pair, digits):
     """The first run goes kernel by kernel, the second captures, the third replays."""
     net, card = pair
     for scale in (1, 0.5, 2, -1):
         x = digits * np.float32(scale)
-        close(card(standin.array(x)).get(), net(x))
-    text = str(card.explain_plan(standin.array(digits)))
+        close(card(cupy.array(x)).get(), net(x))
+    text = str(card.explain_plan(cupy.array(digits)))
     assert "Conv + ReLU" in text
     assert "implicit" in text or "winograd" in text
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_rules(standin, pair, digits, rule):
+def test_rules(cupy, pair, digits, rule):
     net, card = pair
-    host, tape = net.record(digits[:1]), card.record(standin.array(digits[:1]))
+    host, tape = net.record(digits[:1]), card.record(cupy.array(digits[:1]))
     for _ in range(3):
         got = tape.backward(seeds.logit(tape), rule)
         close(got.get(), host.backward(seeds.logit(host), rule), 1e-4)
 
 
-def test_all_rules_as_one_batch(standin, pair, digits):
+def test_all_rules_as_one_batch(cupy, pair, digits):
     net, card = pair
     for _ in range(3):
-        host, tape = net.record(digits[:1]), card.record(standin.array(digits[:1]))
+        host, tape = net.record(digits[:1]), card.record(cupy.array(digits[:1]))
         got = tape.compare(seeds.logit(tape), RULES)
         wanted = host.compare(seeds.logit(host), RULES)
         assert got.keys() == wanted.keys()
@@ -58,10 +58,10 @@ def test_all_rules_as_one_batch(standin, pair, digits):
             close(values.get(), wanted[name], 1e-4)
 
 
-def test_what_is_kept_is_kept(standin, pair, digits):
+def test_what_is_kept_is_kept(cupy, pair, digits):
     """A graph's memory is used again; what a tape holds is not in it."""
     _, card = pair
-    tapes = [card.record(standin.array(digits[:1] * np.float32(s))) for s in (1, 2, 3, 4)]
+    tapes = [card.record(cupy.array(digits[:1] * np.float32(s))) for s in (1, 2, 3, 4)]
     values = [tape.output.get() for tape in tapes]
     signals = [tape.backward(seeds.logit(tape)).get() for tape in tapes]
     for tape, value, signal in zip(tapes, values, signals):
@@ -69,9 +69,9 @@ def test_what_is_kept_is_kept(standin, pair, digits):
         np.testing.assert_array_equal(tape.backward(seeds.logit(tape)).get(), signal)
 
 
-def test_nothing_crosses_to_the_host_unasked(standin, pair, digits):
+def test_nothing_crosses_to_the_host_unasked(cupy, pair, digits):
     _, card = pair
-    x = standin.array(digits)
+    x = cupy.array(digits)
     tape = card.record(x[:1])
     tape.compare(seeds.logit(tape), RULES)  # packs, draws and compiles
     with no_transfers():
@@ -86,7 +86,7 @@ def test_nothing_crosses_to_the_host_unasked(standin, pair, digits):
             kernels.to_device(digits, "cuda")
 
 
-def test_a_hosted_network_takes_and_gives_numpy(standin, pair, digits):
+def test_a_hosted_network_takes_and_gives_numpy(cupy, pair, digits):
     net, _ = pair
     hosted = net.to("cuda", hosted=True)
     for _ in range(3):
@@ -107,17 +107,17 @@ def test_a_hosted_network_takes_and_gives_numpy(standin, pair, digits):
     close(hosted.to("cpu")(digits), net(digits), 1e-7)
 
 
-def test_devices_do_not_mix(standin, pair, digits):
+def test_devices_do_not_mix(cupy, pair, digits):
     net, card = pair
     with pytest.raises(DeviceError, match=r"on cpu.*on cuda:0.*hosted=True"):
         card(digits)
     with pytest.raises(DeviceError, match=r"on cuda:0.*on cpu"):
-        net(standin.array(digits))
+        net(cupy.array(digits))
     with pytest.raises(DeviceError, match="Multiply got operands on cuda:0 and cpu"):
         Tensor([1.0], device="cuda") * np.ones(1, np.float32)
 
 
-def test_learning(standin, pair, digits):
+def test_learning(cupy, pair, digits):
     """Tensors, parameters and an optimiser on a card follow those on the CPU."""
     from minicnn import functional as F
     from minicnn import nn
@@ -139,12 +139,12 @@ def test_learning(standin, pair, digits):
         close(card[name], array, 1e-4)
 
 
-def test_equal_windows_tie_on_a_card_too(standin, pair):
+def test_equal_windows_tie_on_a_card_too(cupy, pair):
     """Digits are flat around: their maps agree with float64 only if ties are broken alike."""
     net, card = pair
     x = np.zeros((1, 1, 28, 28), np.float32)
     x[:, :, 8:20, 12:16] = 1
     host = net.astype(np.float64).record(x.astype(np.float64))
     for _ in range(3):
-        tape = card.record(standin.array(x))
+        tape = card.record(cupy.array(x))
         close(tape.backward(seeds.logit(tape)).get(), host.backward(seeds.logit(host)), 1e-5)

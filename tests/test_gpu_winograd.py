@@ -21,7 +21,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("made", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_both_ways(standin, rng, case, made, dtype):
+def test_both_ways(cupy, rng, case, made, dtype):
     channels, filters, size, pads = case
     window = Window((3, 3), (1, 1), pads, (1, 1))
     x = rng.standard_normal((2, channels, *size)).astype(dtype)
@@ -29,7 +29,7 @@ def test_both_ways(standin, rng, case, made, dtype):
     b = rng.standard_normal(filters).astype(dtype)
     p = rng.standard_normal((2, filters, *window.output_size(size))).astype(dtype)
     move, method = (
-        standin.array,
+        cupy.array,
         Winograd(made, by_cublas if channels == 8 else Winograd(2).products),
     )
     wanted = reference.conv(x, w, b, window, 1)
@@ -42,7 +42,7 @@ def test_both_ways(standin, rng, case, made, dtype):
 
 
 @pytest.mark.parametrize("made", [2, 4])
-def test_endings(standin, rng, made):
+def test_endings(cupy, rng, made):
     window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x = rng.standard_normal((3, 6, 7, 6))
     w = rng.standard_normal((35, 6, 3, 3))
@@ -54,7 +54,7 @@ def test_endings(standin, rng, made):
     value[[0, 2]] = np.where(mask, value[[0, 2]], 0)
     signs = value > 0
     value[1:] = np.maximum(value[1:], 0)
-    move, method = standin.array, Winograd(made)
+    move, method = cupy.array, Winograd(made)
     y = images.new_image(move(x), value.shape)
     kept = images.unfilled(y, value.shape)
     ending = Ending(bias=move(bias), residual=images.channels_last(move(residual)),

@@ -5,6 +5,10 @@
 // Bits stand as in Packed: ceil(channels / 8) bytes a pixel, lowest bit first, images row by row.
 typedef unsigned char byte;
 
+#ifndef INFINITY  // a macro of math.h, which NVRTC does not have
+#define INFINITY (1.0f / 0.0f)
+#endif
+
 struct __align__(16) Four {
     T v[4];
 };
