@@ -92,6 +92,9 @@ class Structure:
         floats = (array.dtype for array in self.arrays.values() if array.dtype.kind == "f")
         dtype = self.dtype or next(floats, np.float32)
         object.__setattr__(self, "dtype", np.dtype(dtype))
+        if self.device.kind == "cuda":  # what somebody made for it on the host comes along
+            moved = {name: kernels.to_device(a, self.device) for name, a in self.arrays.items()}
+            object.__setattr__(self, "arrays", moved)
         seen: set[str] = set()
         for name in [*self.inputs, *self.arrays, *(node.name for node in self.nodes)]:
             if name in seen:
@@ -233,7 +236,8 @@ class Structure:
             digest.update(f"{node.name} {node.block} {node.operands}\n".encode())
         for name, array in self.arrays.items():
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+            host = np.ascontiguousarray(kernels.to_host(array))
+            digest.update(host.data.cast("B") if host.size else b"")
         digest.update(f"{self.preprocess}".encode())
         return digest.hexdigest()
 
@@ -371,7 +375,7 @@ class Structure:
         """Refuse an input that the network cannot take."""
         if not isinstance(x, np.ndarray) and not kernels.on_gpu(x):
             raise InputError(f"Input {name} must be an array or a tensor; got {type(x).__name__}.")
-        if kernels.place_of(x) != self.device:
+        if kernels.place_of(x) != (self.device if kernels.on_gpu(x) or not self.hosted else CPU):
             raise DeviceError(
                 f"Input {name} is on {kernels.place_of(x)}, {self.name} on {self.device}. Move one "
                 f'of them, such as net.to("{kernels.place_of(x)}"); or let the network copy: '

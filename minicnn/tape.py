@@ -95,8 +95,10 @@ class Tape:
         return {name: self._held[name] for name in self.network.inputs}
 
     def zeros(self, at: str) -> Any:
-        """Zeros shaped like a value, where the network computes: a signal to be filled in."""
+        """Zeros shaped like a value, where the caller's arrays live: a signal to be filled in."""
         at = self.network.value_name(at)
+        if self.network.hosted:
+            return np.zeros(self.shapes[at], self.dtype)
         like = next(iter(self._inputs.values()))
         return np.zeros_like(like, shape=self.shapes[at], dtype=self.dtype)
 

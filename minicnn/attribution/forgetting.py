@@ -20,6 +20,7 @@ import numpy as np
 from minicnn.blocks import BatchNorm, Conv, ConvTranspose, Linear, MatMul, Shape
 from minicnn.errors import InputError, UnknownNameError, nearest
 from minicnn.graph import Node
+from minicnn.kernels import to_host
 from minicnn.network import Network
 from minicnn.structure import Structure
 
@@ -147,7 +148,7 @@ def _redrawn(
     fan_in = products / prod(shapes[node.name])
     drawn = {}
     for place, name in _own(network, node):
-        trained = network.arrays[name]
+        trained = to_host(network.arrays[name])
         if how == "shuffle":
             drawn[name] = generator.permutation(trained.reshape(-1)).reshape(trained.shape)
         elif isinstance(node.block, BatchNorm):

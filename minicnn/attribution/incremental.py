@@ -27,6 +27,7 @@ from minicnn import kernels
 from minicnn.attribution.stages import Source, Stage, spans_reached, stages
 from minicnn.blocks import MatMul
 from minicnn.errors import InputError
+from minicnn.kernels import beside
 from minicnn.network import Network
 
 __all__ = ["Change", "Incremental"]
@@ -77,7 +78,9 @@ class Incremental:
     def __init__(self, network: Network, x: np.ndarray, wanted: Sequence[str]) -> None:
         if x.ndim != 4 or len(x) != 1 or len(network.inputs) != 1:
             raise InputError(f"One image (1, C, H, W) is changed box by box; got {x.shape}.")
-        self.network = network
+        self._caller = network  # whose arrays may be on the host, while all work is on a card
+        self.network = network = network.to(network.device)
+        x = self._caller.brought(x)
         self.wanted = [network.value_name(name) for name in wanted]
         self.source = next(iter(network.inputs))
         network.check_input(self.source, network.inputs[self.source], x)
@@ -85,8 +88,13 @@ class Incremental:
         self._shapes |= {name: array.shape for name, array in network.arrays.items()}
         self.stages = stages(network, self._shapes, self.wanted)
         names = [stage.name for stage in self.stages]
-        self.clean = {self.source: x, **network.values({self.source: x}, names)}
+        self._clean = {self.source: x, **network.values({self.source: x}, names)}
         self._matrices: dict[str, np.ndarray] = {}
+
+    @property
+    def clean(self) -> dict[str, np.ndarray]:
+        """Values of the image as it is, for the caller."""
+        return {name: self._caller.handed(value) for name, value in self._clean.items()}
 
     def run(self, change: Change) -> dict[str, Change]:
         """The wanted values where the input is changed.
@@ -101,7 +109,7 @@ class Incremental:
         dict
             A `Change` for each wanted value.
         """
-        found = {self.source: change}
+        found = {self.source: replace(change, values=self._caller.brought(change.values))}
         last = {name: i for i, stage in enumerate(self.stages) for name in stage.sources}
         for i, stage in enumerate(self.stages):
             found[stage.name] = self._run(stage, found)
@@ -112,6 +120,10 @@ class Incremental:
 
     def whole(self, name: str, change: Change) -> np.ndarray:
         """A changed value in full: (N, C, H, W), or what shape it has."""
+        whole: np.ndarray = self._caller.handed(self._whole(name, change))
+        return whole
+
+    def _whole(self, name: str, change: Change) -> np.ndarray:
         if change.places is None:
             return change.values
         rows, columns = self._shapes[name][2:]
@@ -131,7 +143,7 @@ class Incremental:
 
     def bytes_each(self, size: tuple[int, int]) -> int:
         """Bytes that one run takes at its widest stage, for a box of this size in the middle."""
-        x = self.clean[self.source]
+        x = self._clean[self.source]
         middle = np.array([[(n - m) // 2 for n, m in zip(x.shape[2:], size, strict=True)]])
         boxes = {self.source: np.stack([middle, middle + np.array(size)], 1)}
         widest = x[0].nbytes
@@ -177,7 +189,7 @@ class Incremental:
         update = self._low_rank(stage, found)
         if update is not None:
             return update
-        inputs = {name: self.whole(name, found[name]) for name in stage.sources}
+        inputs = {name: self._whole(name, found[name]) for name in stage.sources}
         value: np.ndarray = stage.whole.values(inputs, [stage.name])[stage.name]
         return value
 
@@ -189,7 +201,7 @@ class Incremental:
         if change.values.shape[2:] == size and np.array_equal(places, tops):
             return change.values
         both = np.concatenate([tops, places], axis=1)
-        return kernels.parts(self.clean[name], change.values, both, size, filling)
+        return kernels.parts(self._clean[name], change.values, both, size, filling)
 
     # Fully connected layers
 
@@ -207,13 +219,14 @@ class Incremental:
         old = self._parts(source, nothing, change.places, (size[0], size[1]), 0.0)
         difference = change.values - old  # (N, C, h, w)
         matrices = self._by_place(stage.flattened, source)  # (H, W, C, K)
-        y = np.repeat(self.clean[stage.name], len(difference), axis=0)  # (N, K)
+        y = np.repeat(self._clean[stage.name], len(difference), axis=0)  # (N, K)
         product = MatMul()
         for i, j in np.ndindex(rows, columns):
             at = np.array([i, j]) - change.places
             mine = np.flatnonzero(((at >= 0) & (at < np.array(size))).all(1))
             if len(mine):
-                y[mine] += product(difference[mine, :, at[mine, 0], at[mine, 1]], matrices[i, j])
+                here, down, across = (beside(k, y) for k in (mine, at[mine, 0], at[mine, 1]))
+                y[here] += product(difference[here, :, down, across], matrices[i, j])
         return y
 
     def _by_place(self, name: str, source: str) -> np.ndarray:
@@ -221,7 +234,7 @@ class Incremental:
         if name not in self._matrices:
             channels, rows, columns = self._shapes[source][1:]
             weights = self.network.arrays[name].reshape(-1, channels, rows, columns)
-            self._matrices[name] = np.ascontiguousarray(weights.transpose(2, 3, 1, 0))
+            self._matrices[name] = weights.transpose(2, 3, 1, 0).copy()
         return self._matrices[name]
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from minicnn import blocks as B
 from minicnn.graph import Node
+from minicnn.kernels import on_gpu
 from minicnn.network import Network
 
 __all__ = ["narrowed"]
@@ -72,8 +71,9 @@ def narrowed(network: Network, at: str, channel: int) -> Network | None:
     arrays = dict(part.arrays)
     operands = list(layer.operands)
     for place, operand in enumerate(layer.operands[1:], 1):
-        row = np.ascontiguousarray(part.arrays[operand][channel : channel + 1])
-        row.flags.writeable = part.arrays[operand].flags.writeable
+        row = part.arrays[operand][channel : channel + 1].copy()
+        if not on_gpu(row):
+            row.flags.writeable = part.arrays[operand].flags.writeable
         operands[place] = f"{operand}/{channel}"
         arrays[operands[place]] = row
     changed[name] = replace(layer, operands=tuple(operands))

@@ -22,6 +22,7 @@ import numpy as np
 
 from minicnn.blocks import Kept
 from minicnn.calls import Call
+from minicnn.kernels import as_array, on_gpu, read_only
 
 __all__ = ["Layer", "Product", "Share", "Weights", "above", "below", "reciprocal"]
 
@@ -39,7 +40,7 @@ class Product:
     @property
     def is_zero(self) -> bool:
         """Whether nothing can come of it."""
-        return self.b is None and self.x is not None and not self.x.any()
+        return self.b is None and self.x is not None and not bool(self.x.any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +61,25 @@ class Layer:
     @property
     def x(self) -> np.ndarray:
         """Its input."""
-        return np.asarray(self.call.kept[0])
+        return as_array(self.call.kept[0])
 
     @property
     def w(self) -> np.ndarray:
         """Its weights."""
-        return np.asarray(self.call.kept[1])
+        return as_array(self.call.kept[1])
 
     @property
     def b(self) -> np.ndarray | None:
         """Its bias, if it has one."""
-        return np.asarray(self.call.kept[2]) if len(self.call.operands) > 2 else None
+        return as_array(self.call.kept[2]) if len(self.call.operands) > 2 else None
 
     def forward(self, product: Product) -> np.ndarray:
         """f(x, w) + b."""
         x = product.x
         if x is None:
-            x = np.ones((1, *self.call.shape[1:]), product.w.dtype)
+            x = np.ones_like(product.w, shape=(1, *self.call.shape[1:]))
         operands = (x, product.w) if product.b is None else (x, product.w, product.b)
-        return np.asarray(self.call.block(*operands))
+        return as_array(self.call.block(*operands))
 
     def back(self, product: Product, p: Any) -> Any:
         """x f^T(p, w)."""
@@ -94,8 +95,7 @@ class Layer:
             z = reduce(np.add, [self.forward(product) for product in products])
             factor = reciprocal(z, eps) * z.dtype.type(share.weight)
             factor = factor if share.where is None else factor * share.where
-            factor.flags.writeable = False
-            factors.append((factor, products))
+            factors.append((read_only(factor), products))
 
         def down(p: Any) -> Any:
             parts = [self.back(v, p * factor) for factor, products in factors for v in products]
@@ -119,8 +119,8 @@ class Weights:
         if key in self._made:
             return self._made[key][1]
         made = part(w)
-        made.flags.writeable = False
-        if not w.flags.writeable:
+        read_only(made)
+        if on_gpu(w) or not w.flags.writeable:
             self._made[key] = (w, made)  # holding w keeps its id its own
         return made
 

@@ -22,6 +22,8 @@ from minicnn.drawing import columns
 from minicnn.errors import InputError, OutputError
 from minicnn.files import check_writable
 from minicnn.kernels import set_threads
+from minicnn.kernels.devices import cuda
+from minicnn.kernels.devices import find as find_device
 from minicnn.kernels.registry import overrule, using
 from minicnn.network import Network
 from minicnn.onnx import load
@@ -98,7 +100,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of whatever is random.")]
 Unseeded = Annotated[
     int, typer.Option("--seed", min=0, help="Taken as everywhere; nothing is random here.")
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, or a CUDA card: cuda:0.")]
 Folder = Annotated[
     str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")
 ]
@@ -112,16 +114,28 @@ LabelPattern = Annotated[
 ]
 
 
-def check_device(device: str) -> None:
-    """Refuse devices that there are not.
+def check_device(device: str, cards: bool = True) -> None:
+    """Refuse devices that there are not, before any work.
+
+    Parameters
+    ----------
+    device : str
+        As the user typed it.
+    cards : bool
+        Whether the command computes on cards.
 
     Raises
     ------
     InputError
-        For anything but the CPU.
+        If the text means no device, or the command runs on the CPU only.
+    DeviceError
+        If there is no such card; says what is missing.
     """
-    if device.strip().lower() != "cpu":
-        raise InputError(f"--device {device}: minicnn computes on the cpu only (so far).")
+    found = find_device(device.strip().lower())
+    if found.kind == "cuda":
+        if not cards:
+            raise InputError(f"--device {device}: this command computes on the CPU only (so far).")
+        cuda(found.index)
 
 
 def check_outputs(out: Path | None, save: Path | None) -> None:
@@ -183,9 +197,13 @@ def common(
     """Open convolutional networks up."""
 
 
-def open_model(model: str, preprocess: str | None = None) -> Network:
-    """The network of a file or of a name, with what the catalogue knows of it."""
-    return load(model, preprocess=preprocess)
+def open_model(model: str, preprocess: str | None = None, device: str = "cpu") -> Network:
+    """The network of a file or of a name, with what the catalogue knows of it.
+
+    On a card it takes and gives NumPy's arrays, as those of photos and figures are.
+    """
+    network = load(model, preprocess=preprocess)
+    return network.to(device.strip().lower(), hosted=True)
 
 
 def program() -> str:

@@ -12,12 +12,14 @@ from minicnn import figures
 from minicnn.attribution import Comparison, Selectivity, compare, reported_rules, selectivity
 from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
+    Device,
     Kernels,
     Model,
     Photo,
     PreprocessName,
     Threads,
     app,
+    check_device,
     check_outputs,
     named_after,
     open_model,
@@ -75,6 +77,7 @@ def command(
     preprocess: PreprocessName = None,
     kernel: Kernels = None,
     threads: Threads = None,
+    device: Device = "cpu",
 ) -> None:
     """Compare what SaliNet, DeConvNet, DeSaliNet and their family show for one unit."""
     context.with_resource(serving(kernel, threads))
@@ -83,7 +86,8 @@ def command(
         raise InputError("--selectivity picks its own units; leave --unit out.")
     if seed is not None and not selective:
         raise InputError("--seed belongs to --selectivity; nothing else is random.")
-    network = open_model(model, preprocess)
+    check_device(device)
+    network = open_model(model, preprocess, device)
     at = None if layer is None else network.value_name(layer)
     out = out or _default_name(network, photo, at, "selectivity" if selective else rules)
     check_outputs(out, save)

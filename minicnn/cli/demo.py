@@ -14,7 +14,9 @@ from minicnn import figures, seeds
 from minicnn.attribution import compare
 from minicnn.blocks import MaxPool, ReLU
 from minicnn.cli.app import (
+    Device,
     app,
+    check_device,
     open_model,
     open_photo,
     program,
@@ -54,11 +56,13 @@ def command(
             "squeezenet1.1."
         ),
     ] = BUNDLED,
+    device: Device = "cpu",
 ) -> None:
     """Classify a bundled image and show what three backward rules make of it."""
     figures.check_format(out)
     check_writable(out)
-    network = open_model(model)
+    check_device(device)
+    network = open_model(model, device=device)
     if network.preprocess is None:
         raise InputError(f"{network.name} does not take photos, so there is no demo of it.")
     image, other = _images(network)

@@ -165,7 +165,7 @@ def command(
     _check_options(given, names)
     if conserved and not any(name.startswith(RELEVANCE) for name in names):
         raise InputError("--conservation belongs to lrp-... and excitation: name one in --methods.")
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     out = out or named_after(network.name, Path(photos[0]).stem, "explain")
     check_outputs(out, save)
     warn_if_assumed(network)

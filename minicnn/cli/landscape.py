@@ -116,7 +116,7 @@ def command(
     What is found is kept beside the picture, in NAME.npz: the same command goes on from there.
     """
     context.with_resource(serving(kernel, threads))
-    check_device(device)
+    check_device(device, cards=False)
     if kernel and workers > 1:
         raise InputError("--kernel serves in this process only; leave --workers out with it.")
     if show not in figures.LANDSCAPE_STYLES:

@@ -66,7 +66,7 @@ def command(
     chosen = which[0] if channels.strip().isdecimal() else which
     out = out or named_after(Path(model).stem, Path(photo).stem, "activations")
     check_outputs(out, save)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     warn_if_assumed(network)
     x, seen = open_photo(photo, network)
     found = activations(network, x, layer_names(layers), chosen)

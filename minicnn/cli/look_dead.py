@@ -68,7 +68,7 @@ def command(
     check_device(device)
     check_outputs(out, save)
     folder = Images(images)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     out = out or named_after(network.name, Path(images).resolve().name, "dead")
     check_outputs(out, save)
     warn_if_assumed(network)

@@ -72,7 +72,7 @@ def command(
     of the theoretical one in which the gradient is not negligible (Luo et al., NeurIPS 2016).
     """
     check_device(device)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     names = [network.value_name(name.strip()) for name in (layer or "").split(",") if name.strip()]
     _check(names, unit, photo, effective, out)
     drawn = photo or effective

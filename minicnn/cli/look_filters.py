@@ -63,7 +63,7 @@ def command(
     norms = [norm.strip() for norm in patch.split(",") if norm.strip()]
     rows, columns = numbers(which, "--filters"), numbers(channels, "--channels")
     check_outputs(out, save)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     found = filters(network, layer)
     out = out or named_after(network.name, found.layer, "filters")
     check_outputs(out, save)

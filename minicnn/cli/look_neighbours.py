@@ -72,7 +72,7 @@ def command(
     """
     context.with_resource(serving(kernel, threads))
     check_device(device)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     layers = [name.strip() for name in (layer or network.logits).split(",") if name.strip()]
     layers = [network.value_name(name) for name in layers]
     folder = Images(images, pattern=label_pattern)

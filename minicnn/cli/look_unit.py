@@ -104,7 +104,7 @@ def unit_command(
     context.with_resource(serving(kernel, threads))
     figures.display_named(display)
     chosen_rule = find(rule)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     layer, channels = parsed(network, units)
     if not channels and not all_channels:
         raise InputError(f"Which channels of {layer}? Write {layer}:3,17, or add --all-channels.")
@@ -162,7 +162,7 @@ def map_command(
     """Show where in a photo a channel responds: its map, resized and laid over the photo."""
     check_device(device)
     context.with_resource(serving(kernel, threads))
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     layer, channels = parsed(network, unit)
     if len(channels) != 1:
         raise InputError(f"Give one channel of {layer}, such as {layer}:3.")

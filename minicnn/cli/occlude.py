@@ -77,7 +77,7 @@ def command(
     """Slide a patch over the photo: probability of the class, top label, responses of maps."""
     context.with_resource(serving(kernel, threads))
     check_device(device)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     out = out or named_after(network.name, Path(photo).stem, "occlusion")
     check_outputs(out, save)
     chosen = [watch(network, text, how) for text in watched or ()]

@@ -83,7 +83,7 @@ def command(
     context.with_resource(serving(kernel, threads))
     check_device(device)
     names = names_of(methods)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     out = out or named_after(network.name, Path(photo).stem, "sanity")
     check_outputs(out, save)
     check_outputs(pictures, None)

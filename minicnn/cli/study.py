@@ -58,7 +58,7 @@ def command(
     same command goes on after them.
     """
     context.with_resource(serving(None, threads))
-    check_device(device)
+    check_device(device, cards=False)
     if name is None:
         print(table(("study", "question"), [[one.name, one.question] for one in STUDIES.values()]))
         print(f"\n{program()} study NAME runs one; --data says on which images.")

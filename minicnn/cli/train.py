@@ -84,7 +84,7 @@ def train(
     After every epoch the state is written beside them (NAME.state.npz): --resume goes on from it,
     to the same result bit for bit.
     """
-    check_device(device)
+    check_device(device, cards=False)
     out = check_writable(out or Path(f"{architecture}.onnx"))
     if out.suffix != ".onnx":
         raise InputError(f"--out {out}: a network's file ends in .onnx.")

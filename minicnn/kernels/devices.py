@@ -35,6 +35,7 @@ __all__ = [
     "no_transfers",
     "on_gpu",
     "place_of",
+    "read_only",
     "table",
     "to_device",
     "to_host",
@@ -175,6 +176,13 @@ def given(value: Any, dtype: Any, other: Any) -> Any:
 def beside(array: Any, other: Any) -> Any:
     """An array on the device of another."""
     return to_device(array, place_of(other)) if on_gpu(other) or on_gpu(array) else array
+
+
+def read_only(array: Any) -> Any:
+    """The array itself, no longer to be written to; arrays on a card know no such thing."""
+    if not on_gpu(array):
+        array.flags.writeable = False
+    return array
 
 
 _tables: dict[tuple[int, Device], tuple[Any, Any]] = {}

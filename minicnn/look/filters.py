@@ -14,6 +14,7 @@ from math import prod
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.blocks import (
     Block,
     Cast,
@@ -195,7 +196,7 @@ def _map_read(network: Network, node: Node) -> str:
 
 def _weights(network: Network, node: Node) -> np.ndarray:
     """A layer's filters as (O, I, kh, kw)."""
-    w = network.arrays[node.operands[1]]
+    w = kernels.to_host(network.arrays[node.operands[1]])
     if isinstance(node.block, IMAGED):
         return w
     w = w.T if isinstance(node.block, MatMul) else w  # (out, in)
