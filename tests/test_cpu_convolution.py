@@ -77,7 +77,7 @@ def check(name, y, expected):
 def each_entry(block, problem, cheap=True):
     return [
         entry
-        for entry in registry.entries(block)
+        for entry in registry.entries(block, "cpu")
         if not entry.why_not(problem) and not (cheap and entry.name in ("naive", "fft"))
     ]
 
@@ -134,7 +134,7 @@ def test_an_image_gives_the_same_bits_alone_and_in_a_batch(what, name):
     x, w, _, b = operands(what)
     batch = np.concatenate([x, 2 * x, x, -x])
     problem = Convolution.forward(x, w, window, groups)
-    entry = next(e for e in registry.entries("conv2d") if e.name == name)
+    entry = next(e for e in registry.entries("conv2d", "cpu") if e.name == name)
     if entry.why_not(problem):
         pytest.skip(entry.why_not(problem))
     together = entry.run(batch, w, b, window, groups)
@@ -208,7 +208,7 @@ def digest():
         window = Window((kernel,) * 2, (stride,) * 2, (1,) * 4, (1, 1))
         x = generator.standard_normal((2, c, size, size)).astype("f4")
         w = generator.standard_normal((o, c, kernel, kernel)).astype("f4")
-        for entry in registry.entries("conv2d"):
+        for entry in registry.entries("conv2d", "cpu"):
             problem = kernels.Convolution.forward(x, w, window, 1)
             if entry.method and not entry.why_not(problem):
                 y = entry.run(x, w, None, window, 1)
@@ -298,7 +298,7 @@ generator = np.random.default_rng(0)
 x = generator.standard_normal((2, 20, 30, 30)).astype("f4")
 w = generator.standard_normal((37, 20, 3, 3)).astype("f4")
 problem = kernels.Convolution.forward(x, w, window, 1)
-for entry in registry.entries("conv2d"):
+for entry in registry.entries("conv2d", "cpu"):
     if entry.why_not(problem):
         continue
     np.save(r"{tmp_path}/" + entry.name, entry.run(x, w, None, window, 1))
@@ -311,7 +311,7 @@ print(vector.LANES)
     x = generator.standard_normal((2, 20, 30, 30)).astype(np.float32)
     w = generator.standard_normal((37, 20, 3, 3)).astype(np.float32)
     expected = reference.conv(*doubles(x, w), None, window, 1)
-    for entry in registry.entries("conv2d"):
+    for entry in registry.entries("conv2d", "cpu"):
         if (tmp_path / f"{entry.name}.npy").exists():
             check(entry.name, np.load(tmp_path / f"{entry.name}.npy"), expected)
     assert (tmp_path / "winograd4.npy").exists()

@@ -1,15 +1,19 @@
 """Finding devices, what is said where one is missing, and moving arrays."""
 
 import builtins
+import json
 import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import minicnn
 from minicnn import Tensor
+from minicnn.cli.app import app
 from minicnn.errors import DeviceError, InputError
-from minicnn.kernels import devices
+from minicnn.kernels import Convolution, Window, devices, registry
+from minicnn.kernels.gpu import measuring
 
 
 def test_names_of_devices():
@@ -88,3 +92,36 @@ def test_tensors_say_where_they_are(cupy):
     assert x.to("cpu").numpy().tolist() == [1, -2]
     assert x.to("cpu").requires_grad
     assert float(x.sum()) == -1
+
+
+@pytest.mark.parametrize("block", ["conv2d", "conv_transpose2d", "conv_filter2d"])
+def test_bench_on_a_card(cupy, monkeypatch, tmp_path, block):
+    """Every kernel for cards is measured and right; the ceilings are the card's."""
+    if hasattr(cupy, "copies"):
+        monkeypatch.setattr(measuring, "TIMES", 4)
+        monkeypatch.setattr(measuring.copy_bandwidth, "__defaults__", (0, 0.0, 1 << 16))
+        monkeypatch.setattr(measuring.arithmetic_peak, "__defaults__", (0, 0.0))
+    path = tmp_path / "found.json"
+    words = ["bench", block, "--device", "cuda:0", "--seconds", "0", "--json", str(path),
+             "--shapes", "2,8,9,8,16,3", "--shapes", "1,8,6,6,8,3,1,1,8",
+             "--shapes", "1,12,5,5,16,1"]  # fmt: skip
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "WRONG" not in result.output
+    assert "failed" not in result.output
+    found = json.loads(path.read_text())
+    names = {line["kernel"] for line in found["measurements"]}
+    wanted = {entry.name for entry in registry.entries(block, "cuda")}
+    assert names == wanted
+    assert found["machine"]["card"] in result.output
+    assert all(line["error"] < 1e-4 for line in found["measurements"])
+
+
+def test_kernels_of_one_device_do_not_serve_another():
+    problem = Convolution(8, 8, (9, 9), Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1)))
+    for device in ("cpu", "cuda"):
+        with minicnn.using(conv2d="depthwise" if device == "cpu" else "direct"):
+            entry, why = registry.choose("conv2d", problem, device)
+        assert entry.device == device
+        assert "; " in why
+    assert registry.choose("conv2d", problem, "cuda")[0].name in ("implicit", "winograd2")

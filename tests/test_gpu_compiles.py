@@ -22,6 +22,7 @@ TILES = [
 PLAIN = [{"ALIGNED": 1}, {"ALIGNED": 0}]
 VARIANTS = {  # the constants that launches pass, by file
     "batch": PLAIN,
+    "ceilings": [{}],
     "convolution": TILES,
     "dense": [{"ROWS": rows} for rows in (1, 2, 4, 8)],
     "depthwise": [{"TRANSPOSED": t, **plain} for t in (0, 1) for plain in PLAIN],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,13 +19,15 @@ from rich.text import Text
 
 from minicnn import figures
 from minicnn.blocks import Conv, ConvTranspose
-from minicnn.cli.app import Threads, app, open_model, shown_path
+from minicnn.cli.app import Device, Threads, app, check_device, open_model, shown_path
 from minicnn.drawing import count, table
 from minicnn.errors import InputError
 from minicnn.files import atomic_path, check_writable
 from minicnn.kernels import set_threads
 from minicnn.kernels.bench import Bench, Ceilings, Run, kernels
-from minicnn.kernels.machine import machine, versions
+from minicnn.kernels.devices import Device as Place
+from minicnn.kernels.devices import find as find_device
+from minicnn.kernels.machine import card, machine, versions
 from minicnn.kernels.measure import Measurement
 from minicnn.kernels.own import load_kernels
 from minicnn.kernels.problems import Convolution
@@ -67,6 +69,7 @@ def command(
         typer.Option(help="A Python file with KERNELS of your own; see examples/own_kernel.py."),
     ] = None,
     threads: Threads = None,
+    device: Device = "cpu",
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images; overrules the shapes' own number.")
     ] = None,
@@ -80,7 +83,9 @@ def command(
     """Time the kernels of a block: speed, share of the ceilings, error, compile time."""
     own = load_kernels(kernel_file, block) if kernel_file else []
     names = [name.strip() for name in kernel.split(",") if name.strip()]
-    chosen = kernels(block, names, own)
+    check_device(device)
+    place = find_device(device.strip().lower())
+    chosen = kernels(block, names, own, place.kind)
     todo = _distinct(shapes or ["1,64,56,56,64,3"], batch)
     for picture in filter(None, (figure, bars)):
         figures.check_format(picture)
@@ -89,14 +94,16 @@ def command(
     number = context.with_resource(_threads(threads))
     about = machine()
     bench = Bench(
-        block, chosen, Ceilings.measured(number), seconds,
-        frozenset([*names, *(entry.name for entry in own)]), kernel_file,
+        block, chosen, _ceilings(place, number), seconds,
+        frozenset([*names, *(entry.name for entry in own)]), kernel_file, place,
     )  # fmt: skip
-    print(_head(bench, about["cpu"], about["vectors"], number))
+    if place.kind == "cuda":
+        about |= card(place.index)
+    print(_head(bench, about, number))
     stopped = not _measured(bench, todo)
     print(NOTE)
     if not stopped:
-        _check(bench.ceilings, Ceilings.measured(number))
+        _check(bench.ceilings, _ceilings(place, number))
     if out is not None:
         facts = {
             "machine": {**about, "threads": number},
@@ -194,10 +201,17 @@ def _teller(line: Live, where: str) -> Callable[[str], None]:
     return lambda name: line.update(Text(f"{where}: {name}"), refresh=True)
 
 
-def _head(bench: Bench, cpu: str, vectors: str, threads: int) -> str:
+def _ceilings(place: Place, threads: int) -> Ceilings:
+    """The ceilings of where kernels run."""
+    return Ceilings.of_card(place.index) if place.kind == "cuda" else Ceilings.measured(threads)
+
+
+def _head(bench: Bench, about: Mapping[str, Any], threads: int) -> str:
     peak, bandwidth = bench.ceilings.peak, bench.ceilings.bandwidth
+    many = f"{threads} thread{'s' if threads > 1 else ''}"
+    host = f"{about['cpu']}, {many}, {about['vectors']} vectors"
     return (
-        f"{cpu}, {threads} thread{'s' if threads > 1 else ''}, {vectors} vectors\n"
+        f"{about.get('card', host)}\n"
         f"ceilings: arithmetic {peak / 1e9:.0f} GFLOP/s, memory {bandwidth / 1e9:.1f} GB/s; "
         f"below {peak / bandwidth:.1f} FLOPs a byte memory binds"
     )

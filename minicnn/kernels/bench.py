@@ -16,6 +16,7 @@ from typing import Any
 
 from minicnn.errors import UnknownNameError, nearest
 from minicnn.kernels.cases import Case
+from minicnn.kernels.devices import CPU, Device
 from minicnn.kernels.measure import Measurement, Roof, estimated_seconds, measure, roof
 from minicnn.kernels.own import explained
 from minicnn.kernels.registry import Entry, choose, entries
@@ -48,6 +49,13 @@ class Ceilings:
 
         turns = [(arithmetic_peak(threads, 0.1), memory_bandwidth(threads, 0.1)) for _ in range(2)]
         return cls(max(peak for peak, _ in turns), max(bandwidth for _, bandwidth in turns))
+
+    @classmethod
+    def of_card(cls, index: int) -> Ceilings:
+        """A card's: multiply-adds on registers, and copies of memory."""
+        from minicnn.kernels.gpu.measuring import arithmetic_peak, copy_bandwidth
+
+        return cls(arithmetic_peak(index), copy_bandwidth(index))
 
     def roof(self, measurement: Measurement) -> Roof:
         """The ceiling over a measurement."""
@@ -91,6 +99,8 @@ class Bench:
         Kernels that are measured even where a run takes long.
     file : path, optional
         From which kernels came: errors name its lines.
+    device : Device
+        Where they run.
     """
 
     block: str
@@ -99,6 +109,7 @@ class Bench:
     seconds: float = 0.2
     asked: frozenset[str] = frozenset()
     file: Path | None = None
+    device: Device = CPU
     runs: list[Run] = field(default_factory=list)
 
     def run(self, shape: Shape, tell: Callable[[str], None] = lambda name: None) -> Run:
@@ -107,7 +118,7 @@ class Bench:
         The run is in `runs` from the beginning, so that an interrupt loses only one kernel.
         """
         shape = shape.of(self.block)
-        run = Run(shape, choose(self.block, shape.problem)[0].name)
+        run = Run(shape, choose(self.block, shape.problem, self.device.kind)[0].name)
         self.runs.append(run)
         case = Case(self.block, shape.problem, shape.batch)
         for entry in self.entries:
@@ -116,7 +127,9 @@ class Bench:
                 if reason := self._left_out(entry, shape):
                     run.left_out[entry.name] = reason
                     continue
-                found = measure(entry, shape.problem, shape.batch, self.seconds, case)
+                found = measure(
+                    entry, shape.problem, shape.batch, self.seconds, case, self.device.index
+                )
                 run.measured.append(found)
             except Exception as error:
                 run.failed[entry.name] = explained(error, self.file)
@@ -167,19 +180,22 @@ class Bench:
         ]
 
 
-def kernels(block: str, names: Sequence[str] = (), own: Sequence[Entry] = ()) -> list[Entry]:
-    """The kernels of a block that have these names, or all; and all of one's own.
+def kernels(
+    block: str, names: Sequence[str] = (), own: Sequence[Entry] = (), device: str = "cpu"
+) -> list[Entry]:
+    """The kernels of a block for a kind of device, with these names or all; and one's own.
 
     Raises
     ------
     UnknownNameError
         If there is no such block or kernel.
     """
-    known = {entry.name: entry for entry in [*entries(block), *own]}
+    own = [entry for entry in own if entry.device == device]
+    known = {entry.name: entry for entry in [*entries(block, device), *own]}
     for name in names:
         if name not in known:
             raise UnknownNameError(
-                f"There is no kernel {name!r} for {block}. {nearest(name, known)}"
+                f"There is no kernel {name!r} for {block} on {device}. {nearest(name, known)}"
             )
     wanted = [*names, *(entry.name for entry in own)] if names else list(known)
     return [known[name] for name in dict.fromkeys(wanted)]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from minicnn._version import __version__
+from minicnn.kernels.devices import cuda
 
-__all__ = ["machine", "versions"]
+__all__ = ["card", "machine", "versions"]
 
 
 def machine() -> dict[str, Any]:
@@ -33,6 +34,28 @@ def machine() -> dict[str, Any]:
         "vectors": vector.FEATURES,
         "tile": f"{vector.ROWS}x{product.COLUMNS}",
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def card(index: int) -> dict[str, Any]:
+    """A CUDA card, its driver and CuPy.
+
+    Raises
+    ------
+    DeviceError
+        If it cannot be used.
+    """
+    cupy = cuda(index)
+    runtime = cupy.cuda.runtime
+    facts = runtime.getDeviceProperties(index)
+    return {
+        "card": facts["name"].decode(),
+        "compute capability": f"{facts['major']}.{facts['minor']}",
+        "multiprocessors": facts["multiProcessorCount"],
+        "memory": facts["totalGlobalMem"],
+        "cuda driver": runtime.driverGetVersion(),
+        "cuda runtime": runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
     }
 
 

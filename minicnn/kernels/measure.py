@@ -47,6 +47,7 @@ class Measurement:
     block, kernel, problem : str
         Which block, by which kernel, on which shapes.
     batch, threads : int
+        Images; threads of the CPU, 0 for kernels of cards.
     seconds, least : float
         Median and shortest run.
     runs : int
@@ -156,6 +157,7 @@ def measure(
     batch: int = 1,
     seconds: float = 0.2,
     reference: Case | None = None,
+    index: int = 0,
 ) -> Measurement:
     """Time a kernel on seeded operands and hold its result to the reference.
 
@@ -171,6 +173,8 @@ def measure(
         How long to repeat it; at least once after the first call.
     reference : Case, optional
         Operands and expected numbers, where several kernels are measured on the same.
+    index : int
+        Which card, for kernels of cards.
 
     Returns
     -------
@@ -184,6 +188,8 @@ def measure(
     from minicnn.kernels.cpu.team import threads  # imports Numba
 
     case = reference or Case(entry.block, problem, batch)
+    if entry.device == "cuda":
+        return _on_card(entry, case, index, seconds)
     planned = entry.method is not None and entry.block != "conv_filter2d"
     packed, pack_seconds, compiling = _packed(entry, case) if planned else ([], 0.0, 0.0)
     begun = time.perf_counter()
@@ -208,6 +214,20 @@ def measure(
         bytes=case.bytes,
         error=error,
     )
+
+
+def _on_card(entry: Entry, case: Case, index: int, seconds: float) -> Measurement:
+    """The same on a card, where events tell the time."""
+    from minicnn.kernels.gpu.measuring import run_on_card
+
+    result, found, first, packing = run_on_card(entry, case, index, seconds)
+    middle = median(found)
+    return Measurement(
+        block=case.block, kernel=entry.name, problem=str(case.problem), batch=case.batch,
+        threads=0, seconds=middle, least=min(found), runs=len(found),
+        compile_seconds=max(0.0, first - middle), pack_seconds=packing, flops=case.flops,
+        bytes=case.bytes, error=case.error(result),
+    )  # fmt: skip
 
 
 def _packed(entry: Entry, case: Case) -> tuple[list[np.ndarray], float, float]:

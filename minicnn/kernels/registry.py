@@ -203,7 +203,7 @@ def choose(block: str, problem: Convolution, device: str = "cpu") -> tuple[Entry
     if wishes.get("even"):
         fitting = [entry for entry in fitting if entry.even]
     if wishes.get("measured"):
-        times = _measured(block, problem, fitting)
+        times = _measured(block, problem, fitting, device)
         best = min(times, key=lambda name: times[name])
         entry = next(entry for entry in fitting if entry.name == best)
         return entry, f"fastest measured, {1e3 * times[best]:.3g} ms{note}"
@@ -226,12 +226,15 @@ def _measurements() -> Path | None:
     return path / name if path else None
 
 
-def _measured(block: str, problem: Convolution, fitting: list[Entry]) -> dict[str, float]:
+def _measured(
+    block: str, problem: Convolution, fitting: list[Entry], device: str
+) -> dict[str, float]:
     """Seconds by kernel name, measured now or before."""
     from minicnn.kernels.cpu.team import threads
 
     path = _measurements()
-    key = f"{block} {problem} {problem.dtype} {threads()} threads"
+    where = f"{threads()} threads" if device == "cpu" else device
+    key = f"{block} {problem} {problem.dtype} {where}"
     known: dict[str, dict[str, float]] = {}
     if path and path.exists():
         try:
