@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from peer_worker import clock
 from peer_works import CODES_AT, IG_STEPS, Task
 from specs import Layer, Spec
 
@@ -19,6 +20,7 @@ from minicnn import Tensor, kernels, rules, seeds
 from minicnn import functional as F
 from minicnn.attribution import IntegratedGradients
 from minicnn.attribution.occlusion import Occlusion
+from minicnn.kernels import devices
 
 __all__ = ["MiniCNN"]
 
@@ -32,30 +34,50 @@ class MiniCNN:
     ----------
     threads : int
         How many; set in the environment before this process started.
+    device : str
+        Where: "cpu" or "cuda:0".
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, device: str = "cpu") -> None:
+        self.threads, self.device = threads, device
         self.versions = {
             "minicnn": minicnn.__version__,
             "numpy": np.__version__,
             "numba": version("numba"),
         }
 
+    def _ready(self, task: Task) -> tuple[minicnn.Network, Any]:
+        """The network and its images, where it computes."""
+        x = kernels.to_device(task.spec.images(task.batch), self.device)
+        return minicnn.load(task.path).to(self.device), x
+
+    def timed(self, call: Callable[[], Any]) -> float:
+        """Seconds of a call; on a card between two events."""
+        if self.device == "cpu":
+            return clock(call)
+        cupy = devices.cuda(devices.find(self.device).index)
+        first, last = cupy.cuda.Event(), cupy.cuda.Event()
+        cupy.cuda.get_current_stream().synchronize()
+        first.record()
+        call()
+        last.record()
+        last.synchronize()
+        return float(cupy.cuda.get_elapsed_time(first, last)) / 1e3
+
     def forward(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One forward run."""
-        net, x = minicnn.load(task.path), task.spec.images()
+        net, x = self._ready(task)
         return lambda: {"output": net(x)}
 
     def conv(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One convolution of an image in our own layout, channels last; torch's is in its best."""
-        net, x = minicnn.load(task.path), task.spec.images()
-        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        net, x = self._ready(task)
+        x = x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
         return lambda: {"output": net(x)}
 
     def gradient(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One recorded run, and the winning score's gradient with respect to the image."""
-        net, x = minicnn.load(task.path), task.spec.images()
+        net, x = self._ready(task)
 
         def call() -> dict[str, Any]:
             tape = net.record(x)
@@ -65,7 +87,7 @@ class MiniCNN:
 
     def codes(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One recorded run, and one unit sent back under all eight letter codes."""
-        net, x = minicnn.load(task.path), task.spec.images()
+        net, x = self._ready(task)
         index = seeds.max_unit(net.record(x), CODES_AT).index
         codes = rules.family_codes()
         compared = {code: rules.find(code).name for code in ("TTF", "TTT", "FTT")}
@@ -79,8 +101,11 @@ class MiniCNN:
 
     def training(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One step: loss, gradients of all parameters, and an update with momentum."""
-        spec, weights = task.spec, task.spec.weights()
-        x, labels = spec.images(task.batch), spec.labels(task.batch)
+        spec, labels = task.spec, task.spec.labels(task.batch)
+        weights = {
+            name: kernels.to_device(array, self.device) for name, array in spec.weights().items()
+        }
+        x = kernels.to_device(spec.images(task.batch), self.device)
         learned = {
             name: Tensor(array, requires_grad=True)
             for name, array in weights.items()
@@ -101,13 +126,13 @@ class MiniCNN:
 
     def ig(self, task: Task) -> Callable[[], dict[str, Any]]:
         """Integrated Gradients of the winning score from zero, 50 steps of Gauss-Legendre."""
-        net, x = minicnn.load(task.path), task.spec.images()
+        net, x = self._ready(task)
         method, target = IntegratedGradients(net, steps=IG_STEPS), int(net(x).argmax())
         return lambda: {"gradient": method.attribute(x, target)}
 
     def occlusion(self, task: Task) -> Callable[[], dict[str, Any]]:
         """How far the winning score falls where a square of zeros covers the photo."""
-        net, x = minicnn.load(task.path), task.spec.images()
+        net, x = self._ready(task)
         method, target = Occlusion(net, patch=32, stride=8, fill=0.0), int(net(x).argmax())
         return lambda: {"gradient": method.attribute(x, target)}
 
@@ -123,6 +148,12 @@ class MiniCNN:
 
     def ceilings(self) -> dict[str, float] | None:
         """What the machine can do: arithmetic in FLOP/s, reading memory in bytes/s."""
+        if self.device != "cpu":
+            from minicnn.kernels.gpu import measuring
+
+            index = devices.find(self.device).index
+            peak, bandwidth = measuring.arithmetic_peak(index), measuring.copy_bandwidth(index)
+            return {"arithmetic_flops_per_s": peak, "memory_bytes_per_s": bandwidth}
         try:
             from minicnn.kernels.cpu.ceilings import arithmetic_peak, memory_bandwidth
         except ImportError:

@@ -25,7 +25,7 @@ class OnnxRuntime:
         How many it computes with within an operator.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str = "cpu") -> None:
         self.options = onnxruntime.SessionOptions()
         self.options.intra_op_num_threads = threads
         self.options.log_severity_level = 3

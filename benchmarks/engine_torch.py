@@ -12,12 +12,13 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
+from peer_worker import clock
 from peer_works import CODES_AT, IG_STEPS, Task
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import cross_entropy
 from torch_builder import Described, torch_module
 
-__all__ = ["Captum", "CaptumChannelsLast", "ChannelsLast", "Torch"]
+__all__ = ["Captum", "CaptumChannelsLast", "ChannelsLast", "Compiled", "Torch"]
 
 RATE, MOMENTUM = 1e-3, 0.9
 
@@ -29,21 +30,41 @@ class Torch:
     ----------
     threads : int
         How many it computes with.
+    device : str
+        Where; on a card with cuDNN, float32 without TF32.
     """
 
     layout = torch.contiguous_format
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
+        self.device = torch.device(device)
         self.versions = {"torch": torch.__version__}
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.benchmark = True
+            self.versions["cudnn"] = str(torch.backends.cudnn.version())
+            self.versions["torch's card"] = torch.cuda.get_device_name(self.device)
+
+    def timed(self, call: Callable[[], Any]) -> float:
+        """Seconds of a call; on a card between two events."""
+        if self.device.type != "cuda":
+            return clock(call)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize(self.device)
+        first.record()
+        call()
+        last.record()
+        last.synchronize()
+        return first.elapsed_time(last) / 1e3
 
     def _module(self, task: Task, inplace: bool = True) -> Described:
         module = torch_module(task.spec, task.spec.weights(), inplace)
-        return module.to(memory_format=self.layout)
+        return module.to(self.device, memory_format=self.layout)
 
     def _images(self, task: Task) -> torch.Tensor:
         images = torch.from_numpy(task.spec.images(task.batch))
-        return images.contiguous(memory_format=self.layout)
+        return images.to(self.device).contiguous(memory_format=self.layout)
 
     def forward(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One forward run in inference mode."""
@@ -66,7 +87,7 @@ class Torch:
             x.grad = None
             output = module(x)
             seed = torch.zeros_like(output)
-            seed[0, output.argmax()] = 1
+            seed[0, output[0].argmax()] = 1
             output.backward(seed)
             return {"output": output, "gradient": x.grad}
 
@@ -75,7 +96,7 @@ class Torch:
     def training(self, task: Task) -> Callable[[], dict[str, Any]]:
         """One step: loss, gradients of all parameters, and an update with momentum."""
         module, x = self._module(task).train(), self._images(task)
-        labels = torch.from_numpy(task.spec.labels(task.batch))
+        labels = torch.from_numpy(task.spec.labels(task.batch)).to(self.device)
         optimiser = torch.optim.SGD(module.parameters(), RATE, MOMENTUM)
 
         def call() -> dict[str, Any]:
@@ -111,17 +132,24 @@ class ChannelsLast(Torch):
     layout = torch.channels_last
 
 
+class Compiled(ChannelsLast):
+    """Torch with its compiler."""
+
+    def _module(self, task: Task, inplace: bool = True) -> Any:
+        return torch.compile(super()._module(task, inplace))
+
+
 class Captum(Torch):
     """Captum's methods that are ours too; its three rules are cycled to make eight runs.
 
     Its hooks on ReLUs do not work on ReLUs in place, so these are not.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str = "cpu") -> None:
         import captum
         from captum import attr
 
-        super().__init__(threads)
+        super().__init__(threads, device)
         self.attr = attr
         self.versions["captum"] = captum.__version__
 

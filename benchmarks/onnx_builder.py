@@ -63,9 +63,11 @@ def onnx_model(spec: Spec, weights: Mapping[str, np.ndarray], batch: int | str =
     )
 
 
-def write_onnx(spec: Spec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
-    """Write the network for single images as an ONNX file, and give back its path."""
-    path.write_bytes(onnx_model(spec, weights).SerializeToString())
+def write_onnx(
+    spec: Spec, weights: Mapping[str, np.ndarray], path: Path, batch: int | str = 1
+) -> Path:
+    """Write the network as an ONNX file, for single images or any batch ("N"); gives its path."""
+    path.write_bytes(onnx_model(spec, weights, batch).SerializeToString())
     return path
 
 

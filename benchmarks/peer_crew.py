@@ -38,6 +38,8 @@ class Worker:
         Its name in `peer_worker.ENGINES`.
     threads : int
         How many it computes with.
+    device : str
+        Where: "cpu" or "cuda:0".
 
     Raises
     ------
@@ -45,10 +47,10 @@ class Worker:
         If the peer is not installed.
     """
 
-    def __init__(self, peer: str, threads: int) -> None:
+    def __init__(self, peer: str, threads: int, device: str = "cpu") -> None:
         script = Path(__file__).with_name("peer_worker.py")
         self.process = subprocess.Popen(
-            [sys.executable, str(script), peer, str(threads)],
+            [sys.executable, str(script), peer, str(threads), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **{f"{name}_NUM_THREADS": str(threads) for name in THREADS}},
@@ -100,18 +102,20 @@ class Crew:
         Names.
     threads : int
         Threads of each.
+    device : str
+        Where they compute.
     """
 
-    def __init__(self, peers: Sequence[str], threads: int) -> None:
+    def __init__(self, peers: Sequence[str], threads: int, device: str = "cpu") -> None:
         self.workers: dict[str, Worker] = {}
         self.missing: dict[str, dict[str, str]] = {}
-        self.peers, self.threads = peers, threads
+        self.peers, self.threads, self.device = peers, threads, device
 
     def __enter__(self) -> Crew:
         try:
             for peer in self.peers:
                 try:
-                    self.workers[peer] = Worker(peer, self.threads)
+                    self.workers[peer] = Worker(peer, self.threads, self.device)
                 except PeerError as error:
                     self.missing[peer] = error.reason
                     print(f"{peer}: {error}", file=sys.stderr)

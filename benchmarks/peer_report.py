@@ -20,17 +20,8 @@ from peer_works import OURS, PEERS
 
 __all__ = ["summary", "table"]
 
-HEAD = (
-    "work",
-    "ours",
-    "torch, best layout",
-    "ratio (least to greatest)",
-    "onnxruntime",
-    "ratio (least to greatest)",
-    "figure to reach",
-)
+RATIO = "ratio (least to greatest)"
 CEILINGS = ("arithmetic_flops_per_s", "memory_bytes_per_s")
-COLUMNS = ("torch", "onnxruntime")
 DISTURBED = 0.2  # cores taken by other processes: torch's threads then wait for each other longest
 
 
@@ -64,21 +55,21 @@ def summary(work: Mapping[str, Any]) -> list[dict[str, Any]]:
     row: dict[str, Any] = {"title": work["title"], "figures": work["figures"]}
     row["unit"] = "bytes" if work["kind"] == "kept" else "seconds"
     row[OURS] = _value(case, [OURS])
-    for column, workers in PEERS[work["kind"]].items():
+    for column, workers in work.get("peers", PEERS[work["kind"]]).items():
         row[column] = _compared(case, workers)
     return [row]
 
 
 def _convolution_rows(work: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The geometric mean over all shapes, round by round, and the shape where we fare worst."""
-    workers, figures = PEERS["conv"]["torch"], work["figures"]
+    workers, figures = PEERS["conv"]["torch"], {"torch": None, "worst": None, **work["figures"]}
     compared = [(case, _compared(case, workers)) for case in work["cases"]]
     found = [(case, peer) for case, peer in compared if "ratio" in peer]
     count = f"{len(found)} {work['title']}"
     if len(found) < len(compared):
         count += f" (of {len(compared)}; the others failed)"
     mean: dict[str, Any] = {"title": f"{count}, geometric mean", "unit": "seconds"}
-    mean["figures"] = {"torch": figures["torch"]}
+    mean["figures"] = {"torch": figures["torch"]} if figures["torch"] else {}
     if not found:
         return [{**mean, OURS: None, "torch": compared[0][1] if compared else {}}]
     rounds = list(zip(*(peer["ratio"]["rounds"] for _, peer in found), strict=False))
@@ -92,7 +83,7 @@ def _convolution_rows(work: Mapping[str, Any]) -> list[dict[str, Any]]:
     worst = {
         "title": f"the worst of them, {case['title']}",
         "unit": "seconds",
-        "figures": {"torch": figures["worst"]},
+        "figures": {"torch": figures["worst"]} if figures["worst"] else {},
         OURS: _value(case, [OURS]),
         "torch": peer,
     }
@@ -128,9 +119,12 @@ def _compared(case: Mapping[str, Any], workers: Sequence[str]) -> dict[str, Any]
 
 def table(results: Mapping[str, Any]) -> str:
     """A Markdown table of all works of a run, and a line about the machine below it."""
-    lines = [_line(HEAD), _line(["---"] + ["---:"] * (len(HEAD) - 1))]
+    on_card = results["settings"].get("device", "cpu") != "cpu"
+    columns = ("torch", "torch.compile" if on_card else "onnxruntime")
+    head = ["work", "ours", "torch, best layout", RATIO, columns[1], RATIO, "figure to reach"]
+    lines = [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
     for work in results["works"]:
-        lines += [_line(_cells(row)) for row in work["rows"]]
+        lines += [_line(_cells(row, columns)) for row in work["rows"]]
     return "\n".join([*lines, "", _about(results)])
 
 
@@ -138,10 +132,10 @@ def _about(results: Mapping[str, Any]) -> str:
     """What the run was measured on, and whether it was left alone."""
     machine, settings = results["machine"], results["settings"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    said = [
-        f"{machine['cpu']}, {machine['cores']} cores, {settings['threads']} threads; {versions}; "
-        f"{settings['rounds']} round(s), {machine['date'][:10]}."
-    ]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {settings['threads']} threads"
+    if machine.get("card"):
+        where = f"{machine['card']['card']}, driver {machine['card']['cuda driver']}"
+    said = [f"{where}; {versions}; {settings['rounds']} round(s), {machine['date'][:10]}."]
     if settings["quick"]:
         said.insert(0, "**Tiny images and single calls: this only shows that it runs.**")
     if machine["ceilings"]:
@@ -158,10 +152,10 @@ def _about(results: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     show: Callable[[float | None], str] = _bytes if row["unit"] == "bytes" else _milliseconds
     cells = [row["title"], "failed" if row[OURS] is None else show(row[OURS])]
-    for column in COLUMNS:
+    for column in columns:
         peer = row.get(column)
         if peer is None:
             cells += ["", ""]
@@ -171,7 +165,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         else:
             reasons = {reason["what"] for reason in peer.get("failed", {}).values()}
             cells += [" / ".join(sorted(reasons)) or "not measured", ""]
-    goals = [f"{row['figures'][c]:g} ({c})" for c in COLUMNS if c in row["figures"]]
+    goals = [f"{row['figures'][c]:g} ({c})" for c in columns if c in row["figures"]]
     return [*cells, ", ".join(goals)]
 
 

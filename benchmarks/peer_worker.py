@@ -1,6 +1,6 @@
 """One peer in a process of its own: gets works ready, and times calls when it is asked to.
 
-    python benchmarks/peer_worker.py PEER THREADS
+    python benchmarks/peer_worker.py PEER THREADS [DEVICE]
 
 `peers.py` starts it, with the thread counts in the environment. Requests come in as lines of JSON
 and every one is answered by a line. Between requests the worker is blocked reading.
@@ -8,6 +8,7 @@ and every one is answered by a line. Between requests the worker is blocked read
 A turn is warm-up calls, timed calls, and then waiting until the process's own threads sleep. Those
 of OpenMP, onnxruntime and OpenBLAS spin for some 5, 50 and 100 ms after their last work, and would
 slow the next peer down. (OMP_WAIT_POLICY=passive would spare the waiting, but it slows torch down.)
+On a card events tell the time.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ ENGINES = {
     "minicnn": ("engine_minicnn", "MiniCNN"),
     "torch": ("engine_torch", "Torch"),
     "torch-channels-last": ("engine_torch", "ChannelsLast"),
+    "torch-compiled": ("engine_torch", "Compiled"),
     "onnxruntime": ("engine_onnxruntime", "OnnxRuntime"),
     "captum": ("engine_torch", "Captum"),
     "captum-channels-last": ("engine_torch", "CaptumChannelsLast"),
@@ -41,7 +43,18 @@ WARM_CALLS, CALLS, SECONDS = 2, 3, 0.3  # a turn has so many calls and lasts so 
 LONG = 5.0  # seconds after which no further call is made
 
 
-def turn(call: Callable[[], Any], quick: bool = False) -> dict[str, Any]:
+def clock(call: Callable[[], Any]) -> float:
+    """Seconds that a call takes by the processor's clock."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def turn(
+    call: Callable[[], Any],
+    quick: bool = False,
+    timed: Callable[[Callable[[], Any]], float] = clock,
+) -> dict[str, Any]:
     """Warm up, time calls one by one, and wait until all threads sleep.
 
     Parameters
@@ -50,6 +63,8 @@ def turn(call: Callable[[], Any], quick: bool = False) -> dict[str, Any]:
         What is timed.
     quick : bool
         One call of each kind, to see that it runs.
+    timed : callable
+        Seconds of a call.
 
     Returns
     -------
@@ -57,9 +72,9 @@ def turn(call: Callable[[], Any], quick: bool = False) -> dict[str, Any]:
         Median and least seconds of a call, number of calls, how many cores other processes took
         meanwhile (None: not known), and seconds waited in the end (None: in vain).
     """
-    _timed(call, 1 if quick else WARM_CALLS, 0)
+    _timed(call, 1 if quick else WARM_CALLS, 0, timed)
     begun, before = time.perf_counter(), others_used()
-    times = _timed(call, 1, 0) if quick else _timed(call, CALLS, SECONDS)
+    times = _timed(call, 1, 0, timed) if quick else _timed(call, CALLS, SECONDS, timed)
     after, ended = others_used(), time.perf_counter()
     return {
         "value": median(times),
@@ -70,13 +85,16 @@ def turn(call: Callable[[], Any], quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _timed(call: Callable[[], Any], calls: int, seconds: float) -> list[float]:
+def _timed(
+    call: Callable[[], Any],
+    calls: int,
+    seconds: float,
+    timed: Callable[[Callable[[], Any]], float] = clock,
+) -> list[float]:
     """Seconds of each call: of so many calls, in so long, at least."""
     times: list[float] = []
     while (len(times) < calls or sum(times) < seconds) and sum(times) < LONG:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
+        times.append(timed(call))
     return times
 
 
@@ -113,7 +131,7 @@ def serve(engine: Any, request: dict[str, Any], state: dict[str, Any]) -> dict[s
             settle()
             return {}
         case "turn":
-            return turn(state["call"], request["quick"])
+            return turn(state["call"], request["quick"], getattr(engine, "timed", clock))
         case "kept":
             return {"value": engine.kept(Task(**request["task"]))}
         case "ceilings":
@@ -126,12 +144,15 @@ def serve(engine: Any, request: dict[str, Any], state: dict[str, Any]) -> dict[s
 
 def _array(x: Any) -> np.ndarray:
     """A tensor of anybody's as an array."""
-    return np.asarray(x.detach() if hasattr(x, "detach") else x)
+    if hasattr(x, "detach"):
+        x = x.detach().cpu() if hasattr(x.detach(), "cpu") else x.detach()
+    x = x.numpy() if hasattr(x, "numpy") else x
+    return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def main() -> None:
     """Answer requests until there are no more."""
-    peer, threads = sys.argv[1], int(sys.argv[2])
+    peer, threads, device = sys.argv[1], int(sys.argv[2]), (*sys.argv[3:], "cpu")[0]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for peers.py, which ends its workers
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes elsewhere
@@ -141,7 +162,7 @@ def main() -> None:
 
     try:
         module, name = ENGINES[peer]
-        engine = getattr(import_module(module), name)(threads)
+        engine = getattr(import_module(module), name)(threads, device)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError)
         reply({"error": "not installed" if missing else "does not start", "detail": _said(error)})

@@ -15,6 +15,8 @@ from networks import CONVOLUTIONS, Convolution, network, single
 from specs import Spec
 
 __all__ = [
+    "CARD_PEERS",
+    "CARD_WORKS",
     "CODES_AT",
     "IG_STEPS",
     "OURS",
@@ -38,6 +40,13 @@ PEERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "training": {"torch": TORCH},
     "kept": {"torch": ("torch",)},
 }
+CARD_PEERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "forward": {"torch": TORCH, "torch.compile": ("torch-compiled",)},
+    "gradient": {"torch": TORCH, "torch.compile": ("torch-compiled",)},
+    "codes": PEERS["codes"],
+    "conv": PEERS["conv"],
+    "training": PEERS["training"],
+}
 
 CODES_AT = "pool5"  # where the eight letter codes start
 IG_STEPS = 50  # of Integrated Gradients, see attribution.py
@@ -59,6 +68,10 @@ class Work:
         For the table.
     figures : mapping
         The ratio to reach by column; "worst" is the least of all convolutions.
+    batch : int
+        Images at once; a training step takes 128.
+    on_card : bool
+        Whether it is measured on a CUDA card.
     """
 
     name: str
@@ -66,11 +79,18 @@ class Work:
     network: str
     title: str
     figures: Mapping[str, float]
+    batch: int = 1
+    on_card: bool = False
 
     @property
     def workers(self) -> list[str]:
         """Everybody who takes part, ourselves first."""
-        return [OURS, *(name for names in PEERS[self.kind].values() for name in names)]
+        return [OURS, *(name for names in self.peers.values() for name in names)]
+
+    @property
+    def peers(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns of the table, with the workers of which the fastest counts."""
+        return (CARD_PEERS if self.on_card else PEERS)[self.kind]
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,8 @@ class Task:
         The network as an ONNX file, for those who read one.
     case : int
         Number of the convolution.
+    images : int
+        At once, where nobody learns.
     """
 
     kind: str
@@ -94,6 +116,7 @@ class Task:
     quick: bool
     file: str = ""
     case: int = 0
+    images: int = 1
 
     @property
     def spec(self) -> Spec:
@@ -106,7 +129,7 @@ class Task:
     def batch(self) -> int:
         """Images at once."""
         if self.kind != "training":
-            return 1
+            return min(2, self.images) if self.quick else self.images
         return 8 if self.quick else 128
 
     @property
@@ -146,10 +169,29 @@ def _works() -> list[Work]:
     return found
 
 
-WORKS = _works()
+def _card_works() -> list[Work]:
+    found = []
+    for name, title in (("vgg16", "VGG-16"), ("resnet50", "ResNet-50")):
+        for batch, figure in ((1, 1.5), (32, 0.8)):
+            for kind, what in (("forward", "forward"), ("gradient", "forward and input gradient")):
+                figures = {"torch": figure} if kind == "gradient" else {}
+                named = f"{title}, {what}, batch {batch}"
+                found.append(
+                    Work(f"{name}-{kind}-{batch}", kind, name, named, figures, batch, True)
+                )
+    eight = "VGG-16, eight rules at pool5 (peer: eight runs of Captum)"
+    found.append(Work("codes", "codes", "vgg16-features", eight, {"torch": 6.0}, 1, True))
+    found.append(Work("conv", "conv", "", "convolutions", {}, 1, True))
+    for name, title in (("lenet", "LeNet"), ("resnet20", "CIFAR ResNet-20")):
+        title = f"{title}, training step at batch 128"
+        found.append(Work(f"{name}-training", "training", name, title, {}, 1, True))
+    return found
 
 
-def chosen(only: Sequence[str]) -> list[Work]:
+WORKS, CARD_WORKS = _works(), _card_works()
+
+
+def chosen(only: Sequence[str], on_card: bool = False) -> list[Work]:
     """The works of the given names, kinds or networks; all of them for no name.
 
     Raises
@@ -157,10 +199,11 @@ def chosen(only: Sequence[str]) -> list[Work]:
     ValueError
         If a name stands for no work.
     """
+    works = CARD_WORKS if on_card else WORKS
     for name in only:
-        if not any(name in (work.name, work.kind, work.network) for work in WORKS):
-            raise ValueError(f"No work is called {name!r}; there are {names(WORKS)}.")
-    return [w for w in WORKS if not only or {w.name, w.kind, w.network} & {*only}]
+        if not any(name in (work.name, work.kind, work.network) for work in works):
+            raise ValueError(f"No work is called {name!r}; there are {names(works)}.")
+    return [w for w in works if not only or {w.name, w.kind, w.network} & {*only}]
 
 
 def names(works: Sequence[Work]) -> str:

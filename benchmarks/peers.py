@@ -3,6 +3,7 @@
     python benchmarks/peers.py                                  # everything: half an hour or more
     python benchmarks/peers.py --only vgg16,conv --rounds 3 --out results.json --table table.md
     python benchmarks/peers.py --quick                          # tiny images: does it all run?
+    python benchmarks/peers.py --device cuda:0                  # on a card, times by events
 
 Every peer runs in a process of its own (`peer_worker.py`). All stay alive, but only one computes at
 a time: they are asked turn and turn about, in rounds, so that a slow minute of the machine slows
@@ -31,6 +32,9 @@ from onnx_builder import write_onnx
 from peer_crew import Crew
 from peer_report import summary, table
 from peer_works import OURS, Task, Work, chosen, convolutions
+
+from minicnn.kernels.devices import find
+from minicnn.kernels.machine import card
 
 __all__ = ["differences", "main", "measure"]
 
@@ -86,9 +90,9 @@ def measure(crew: Crew, work: Work, number: int, rounds: int, quick: bool) -> di
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        task = Task(work.kind, work.network, quick, str(path), number)
+        task = Task(work.kind, work.network, quick, str(path), number, work.batch)
         case: dict[str, Any] = {"title": task.spec.name, "turns": {}, "agreement": {}, "failed": {}}
-        write_onnx(task.spec, task.spec.weights(), path)
+        write_onnx(task.spec, task.spec.weights(), path, "N" if work.on_card else 1)
         ready = _kept if work.kind == "kept" else _prepared
         peers = ready(crew, work, task, case)
     for _ in range(rounds if peers else 0):
@@ -134,7 +138,8 @@ def _prepared(crew: Crew, work: Work, task: Task, case: dict[str, Any]) -> list[
 
 def run(crew: Crew, work: Work, options: argparse.Namespace, results: dict[str, Any]) -> None:
     """Measure a work, case by case, and write the results after each."""
-    about = {"name": work.name, "kind": work.kind, "title": work.title, "figures": work.figures}
+    about = {"name": work.name, "kind": work.kind, "title": work.title, "figures": work.figures,
+             "peers": work.peers}  # fmt: skip
     entry: dict[str, Any] = {**about, "cases": [], "rows": []}
     results["works"].append(entry)
     count = len(convolutions(options.quick)) if work.kind == "conv" else 1
@@ -145,7 +150,7 @@ def run(crew: Crew, work: Work, options: argparse.Namespace, results: dict[str, 
         write(options.out, json.dumps(results, indent=1))
 
 
-def machine(crew: Crew) -> dict[str, Any]:
+def machine(crew: Crew, device: str = "cpu") -> dict[str, Any]:
     """What the numbers were measured on."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
@@ -157,6 +162,7 @@ def machine(crew: Crew) -> dict[str, Any]:
         versions |= worker.versions
     ceilings = crew.ask(OURS, {}, "ceilings")
     return {
+        "card": card(find(device).index) if device != "cpu" else None,
         "cpu": cpu,
         "cores": os.cpu_count(),
         "system": platform.platform(),
@@ -185,6 +191,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2, help="threads of each peer (2)")
+    parser.add_argument("--device", default="cpu", help="cpu, or a CUDA card: cuda:0 (cpu)")
     parser.add_argument("--rounds", type=int, help="turns of each peer (7; quick: 1)")
     parser.add_argument("--only", default="", help="works, kinds or networks, with commas between")
     parser.add_argument("--quick", action="store_true", help="tiny images: see that it runs")
@@ -193,7 +200,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 7)
     try:
-        options.works = chosen([name for name in options.only.split(",") if name])
+        options.works = chosen(
+            [name for name in options.only.split(",") if name], options.device != "cpu"
+        )
     except ValueError as error:
         parser.error(str(error))
     for path in filter(None, (options.out, options.table)):
@@ -207,13 +216,15 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen works and print the table."""
     options = parsed(arguments)
-    settings = {name: getattr(options, name) for name in ("threads", "rounds", "quick", "only")}
+    settings = {
+        name: getattr(options, name) for name in ("threads", "device", "rounds", "quick", "only")
+    }
     results: dict[str, Any] = {"machine": {}, "settings": settings, "works": []}
     peers = dict.fromkeys(name for work in options.works for name in work.workers)
     stopped = False
     try:
-        with Crew(list(peers), options.threads) as crew:
-            results["machine"] = machine(crew)
+        with Crew(list(peers), options.threads, options.device) as crew:
+            results["machine"] = machine(crew, options.device)
             write(options.out, json.dumps(results, indent=1))
             for work in options.works:
                 run(crew, work, options, results)

@@ -84,8 +84,8 @@ def _compiled(text):
             source, made = Path(folder) / "code.cpp", Path(folder) / "code.so"
             source.write_text(text)
             command = [
-                COMPILER, "-std=c++17", "-O1", "-w", "-fPIC", "-shared", "-ffp-contract=off",
-                str(source), "-o", str(made),
+                COMPILER, "-std=c++17", "-O2", "-march=native", "-ffp-contract=off", "-w",
+                "-fPIC", "-shared", str(source), "-o", str(made),
             ]  # fmt: skip
             subprocess.run(command, check=True)
             made.rename(path)
