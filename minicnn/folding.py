@@ -82,4 +82,4 @@ def _folded(
     else:
         scaled = w * gain.reshape(-1, *[1] * (w.ndim - 1))
     bias = given[layer.operands[2]] * gain if len(layer.operands) > 2 else 0.0
-    return np.ascontiguousarray(scaled, w.dtype), np.ascontiguousarray(bias + shift, w.dtype)
+    return scaled.astype(w.dtype, order="C"), (bias + shift).astype(w.dtype, order="C")

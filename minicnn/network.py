@@ -446,7 +446,7 @@ class Network(Parametrised):
         """
         from minicnn.onnx.save import save  # the one arrow that points up, taken when called
 
-        save(self, path, check)
+        save(self.to("cpu"), path, check)
 
     # Showing
 

@@ -288,7 +288,7 @@ class BatchNormTraining(Block):
         def pull(p: Any) -> Any:
             if wrt == 2 and (kept.memo is None or kept.memo[0] is not p):
                 return p.sum(axis=rest)
-            if isinstance(p, np.ndarray):
+            if isinstance(p, np.ndarray) or kernels.on_gpu(p):
                 return self._all(kept, p)[wrt]
             if wrt == 0:
                 return normal.transposed(kept)(p * _per_channel(kept[1], like))

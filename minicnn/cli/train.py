@@ -84,7 +84,7 @@ def train(
     After every epoch the state is written beside them (NAME.state.npz): --resume goes on from it,
     to the same result bit for bit.
     """
-    check_device(device, cards=False)
+    check_device(device)
     out = check_writable(out or Path(f"{architecture}.onnx"))
     if out.suffix != ".onnx":
         raise InputError(f"--out {out}: a network's file ends in .onnx.")
@@ -102,6 +102,7 @@ def train(
         name = "held out"
     shape = learned.images.shape[1:]
     model = nn.build(architecture, shape, len(learned.classes), seed, init)
+    model.to(device.strip().lower())
     print(f"{architecture}: {model.size:,} parameters; {len(learned):,} images of {learned.name}, "
           f"{len(valid):,} {name}; {settings.epochs} epochs")  # fmt: skip
     with serving(None, threads), Shown(name) as shown:

@@ -51,11 +51,11 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise InputError("batch_norm outside of training needs running_mean and running_var.")
-        ones = np.ones(channels, input.dtype)
+        ones, zeros = np.ones_like(running_mean), np.zeros_like(running_mean)
         return B.BatchNorm(eps)(
             input,
             ones if weight is None else weight,
-            np.zeros(channels, input.dtype) if bias is None else bias,
+            zeros if bias is None else bias,
             running_mean,
             running_var,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.errors import TrainingError
 from minicnn.nn.module import Module, around
 from minicnn.tensor import Tensor, no_grad
@@ -16,7 +17,7 @@ __all__ = ["broken_weight", "failure", "first_not_finite"]
 def broken_weight(model: Module) -> str | None:
     """The first parameter that holds NaN or infinity."""
     for name, tensor in model.named_parameters().items():
-        if not np.isfinite(tensor.data).all():
+        if not kernels.all_finite(tensor.data):
             return f"the parameter {name}"
     return None
 
@@ -37,12 +38,12 @@ def first_not_finite(model: Module, x: Any) -> str | None:
 
     def watch(module: Module, inputs: tuple[Any, ...]) -> Any:
         y = module.forward(*inputs)
-        if not found and not np.isfinite(y.data).all():
+        if not found and not kernels.all_finite(y.data):
             found.append(f"the output of {paths[id(module)]}")
         return y
 
     with around(watch), no_grad(), np.errstate(all="ignore"):
-        model(Tensor(x))
+        model(Tensor(x, device=model.device))
     return found[0] if found else None
 
 

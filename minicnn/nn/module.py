@@ -25,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn.errors import ShapeError, UnknownNameError, nearest
+from minicnn.kernels.devices import CPU, Device, beside, on_gpu, to_device
 from minicnn.network import Network
 from minicnn.preprocess import Preprocess
 from minicnn.tensor import Tensor
@@ -114,7 +115,11 @@ class Module:
 
     def own(self, kind: type) -> dict[str, Any]:
         """Its own tensors or arrays by name, without those of modules below."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, kind)}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if isinstance(value, kind) or (kind is np.ndarray and on_gpu(value))
+        }
 
     def _named(self, kind: type) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -169,7 +174,31 @@ class Module:
                     f"{name} has shape {np.shape(state[name])}; {model} needs {own[name].shape}."
                 )
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = beside(np.asarray(state[name]), array)
+
+    # Devices
+
+    @property
+    def device(self) -> Device:
+        """Where its parameters are."""
+        return next((tensor.device for tensor in self.parameters()), CPU)
+
+    def to(self, device: Device | str) -> Self:
+        """Move its parameters and buffers, and all below, to a device; gives itself.
+
+        Do so before an optimiser is made: it remembers tensors, and these become others.
+
+        Raises
+        ------
+        DeviceError
+            If the device cannot be used.
+        """
+        for module in self.modules():
+            for name, tensor in module.own(Tensor).items():
+                setattr(module, name, tensor.to(device))
+            for name, array in module.own(np.ndarray).items():
+                setattr(module, name, to_device(array, device))
+        return self
 
     # Mode
 
@@ -214,6 +243,8 @@ class Module:
     ) -> Network:
         """The model in evaluation as a network with arrays of its own, ready to run and to save.
 
+        Where the model is on a card the network is too, and takes and gives NumPy's arrays.
+
         Parameters
         ----------
         shape : sequence of int
@@ -235,7 +266,8 @@ class Module:
         from minicnn.nn.tracing import trace  # which needs Module
 
         facts = {"labels": labels, "preprocess": preprocess, "metadata": metadata or {}}
-        return trace(self, shape, name or type(self).__name__, softmax, facts)
+        found = trace(self, shape, name or type(self).__name__, softmax, facts)
+        return found.to(self.device, hosted=True)
 
     def save(self, path: str | os.PathLike[str], shape: Sequence[int], **facts: Any) -> None:
         """Write it as an ONNX file; see `network` for the facts."""

@@ -69,7 +69,7 @@ class Regression:
 
     def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
         _check_alike(outputs.shape, targets.shape)
-        difference = outputs - targets
+        difference = outputs - Tensor(targets, device=outputs.device)
         return (difference * difference).mean()
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.errors import InputError
+from minicnn.kernels.devices import beside, on_gpu
 from minicnn.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "clip_gradients", "gradient_norm"]
@@ -74,7 +75,9 @@ class Optimiser:
             if tensor.grad is None:
                 continue
             gradient = tensor.grad.data
-            if not gradient.flags.c_contiguous:  # the updates read numbers in one order
+            if (
+                not on_gpu(gradient) and not gradient.flags.c_contiguous
+            ):  # the updates read numbers in one order
                 gradient = np.ascontiguousarray(gradient)
             decays = self.decay_vectors or tensor.data.ndim > 1
             self._move(name, tensor.data, gradient, self.rate * factor, self.decay * decays)
@@ -107,7 +110,7 @@ class Optimiser:
             if not both or np.shape(state[name]) != own[name].shape:
                 raise InputError(f"This is not the state of this {type(self).__name__}: {name}.")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = beside(np.asarray(state[name]), array)
         self.steps = int(state["steps"])
 
     def __repr__(self) -> str:
@@ -217,5 +220,5 @@ def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
     if norm > most:
         for tensor in parameters:
             if tensor.grad is not None:
-                tensor.grad.data *= np.asarray(most / norm, tensor.grad.data.dtype)
+                tensor.grad.data *= tensor.grad.data.dtype.type(most / norm)
     return norm

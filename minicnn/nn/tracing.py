@@ -13,8 +13,10 @@ import numpy as np
 
 from minicnn.blocks import Softmax
 from minicnn.graph import Builder, Symbol
+from minicnn.kernels.devices import to_host
 from minicnn.network import Network
 from minicnn.nn.module import Module, around
+from minicnn.tensor import Tensor
 
 __all__ = ["trace"]
 
@@ -23,7 +25,7 @@ def trace(
     model: Module, shape: Sequence[int], name: str, softmax: bool, facts: Mapping[str, Any]
 ) -> Network:
     """The model in evaluation as a frozen network; see `Module.network`."""
-    arrays = {key: np.array(array) for key, array in model.state_dict().items()}
+    arrays = {key: np.array(to_host(array)) for key, array in model.state_dict().items()}
     own = {id(array): arrays[key] for key, array in model.state_dict().items()}
     paths = {id(module): path for path, module in model.named_modules()}
     dtype = next((array.dtype for array in arrays.values()), np.dtype(np.float32))
@@ -68,6 +70,5 @@ class _Tracer(Builder):
     def _copy_of(self, operand: Any) -> Any:
         if isinstance(operand, Symbol):
             return operand
-        array = getattr(operand, "data", None) if not isinstance(operand, np.ndarray) else operand
-        array = array if isinstance(array, np.ndarray) else operand
+        array = operand.data if isinstance(operand, Tensor) else operand
         return self._own.get(id(array), array)

@@ -21,6 +21,7 @@ import numpy as np
 from minicnn.checkpoint import Checkpoint
 from minicnn.data import Augment, Batches, Dataset
 from minicnn.errors import InputError, TrainingError, UnknownNameError, nearest
+from minicnn.kernels.devices import to_host
 from minicnn.nn.diagnosis import broken_weight, failure, first_not_finite
 from minicnn.nn.evaluation import evaluate
 from minicnn.nn.history import Epoch, History
@@ -177,9 +178,9 @@ class _Run:
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state."""
         return {
-            **{f"model/{name}": array for name, array in self.model.state_dict().items()},
-            **{f"optimiser/{name}": a for name, a in self.optimiser.state_dict().items()},
-            **{f"best/{name}": array for name, array in self.best_state.items()},
+            **{f"model/{name}": to_host(a) for name, a in self.model.state_dict().items()},
+            **{f"optimiser/{name}": to_host(a) for name, a in self.optimiser.state_dict().items()},
+            **{f"best/{name}": to_host(array) for name, array in self.best_state.items()},
             **self.history.arrays(),
             "best": np.array(self.history.best),
         }
@@ -202,7 +203,7 @@ class _Run:
 
     def step(self, x: np.ndarray, y: np.ndarray, factor: float) -> tuple[float, float]:
         """One step of learning; gives loss and score."""
-        outputs = self.model(Tensor(x))
+        outputs = self.model(Tensor(x, device=self.model.device))
         loss = self.objective.loss(outputs, y)
         value = loss.item()
         if not np.isfinite(value):
@@ -213,7 +214,7 @@ class _Run:
         if self.recipe.clip is not None:
             clip_gradients(self.optimiser.parameters.values(), self.recipe.clip)
         self.optimiser.step(factor)
-        return value, float(self.objective.scores(outputs.data, y).mean())
+        return value, float(self.objective.scores(outputs.numpy(), y).mean())
 
 
 def fit(
