@@ -41,14 +41,10 @@ def on_cpu():
 
     if compiling.COMPILER is None:
         pytest.skip("needs a C++ compiler (g++ or clang++), to run CUDA sources on the CPU")
-    before = sys.modules.get("cupy")
-    sys.modules["cupy"] = cupy_module
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", cupy_module)
+        patch.setitem(sys.modules, "cupyx.scipy.special", cupy_module.special)
         yield cupy_module
-    finally:
-        del sys.modules["cupy"]
-        if before is not None:
-            sys.modules["cupy"] = before
 
 
 @pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])

@@ -23,6 +23,7 @@ from minicnn.blocks.pool import MaxPool
 from minicnn.blocks.relu import Mask
 from minicnn.errors import InputError, ShapeError
 from minicnn.kernels import Packed, Window, beside
+from minicnn.kernels.devices import module_of
 
 __all__ = ["MaxPoolIndices", "PutElements", "TakeElements", "TopKIndices"]
 
@@ -107,7 +108,7 @@ class PutElements(Block):
         places = _flat(self, indices, self.axis, self.target)
         x = np.zeros_like(p, shape=(prod(self.target),))
         if self.adds:
-            np.add.at(x, places, p.reshape(-1))
+            module_of(x).add.at(x, places, p.reshape(-1))
         else:
             x[places] = p.reshape(-1)
         return x.reshape(self.target), None

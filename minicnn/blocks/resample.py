@@ -82,7 +82,10 @@ class Resample(_Resampling):
         y *= self.weight(0, x)
         part = np.empty_like(y)
         for tap in range(1, self.indices.shape[1]):
-            np.take(x, indices[:, tap], axis=self.axis, out=part, mode="clip")
+            if kernels.on_gpu(x):
+                part = np.take(x, indices[:, tap], axis=self.axis)
+            else:  # clipping nothing spares a copy
+                np.take(x, indices[:, tap], axis=self.axis, out=part, mode="clip")
             part *= self.weight(tap, x)
             y += part
         return y, None

@@ -27,6 +27,7 @@ from minicnn.blocks.arithmetic import Scale
 from minicnn.blocks.base import OUTPUT, Block, Kept
 from minicnn.blocks.discrete import Sign
 from minicnn.blocks.relu import Clip
+from minicnn.kernels.devices import special_of
 
 __all__ = [
     "Abs",
@@ -131,9 +132,7 @@ class Erf(_FromInput):
     """y = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
-        from scipy.special import erf
-
-        return erf(x), None
+        return special_of(x).erf(x), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return lambda p: p * (bell(kept[0]) * (2 / math.sqrt(math.pi)))

@@ -27,6 +27,7 @@ from minicnn.blocks.relu import Clip, Mask
 from minicnn.blocks.smooth import Erf, Exp, Sigmoid, Softplus, Tanh, bell
 from minicnn.errors import InputError
 from minicnn.kernels import Packed, as_array
+from minicnn.kernels.devices import special_of
 
 __all__ = ["Celu", "Elu", "Gelu", "Mish", "Selu", "Swish"]
 
@@ -62,9 +63,7 @@ class Gelu(_Unit):
             held = np.clip(x, -10, 10)  # where the tangent is +-1 in every precision
             u = (held + held * held * held * CUBE) * RATE
             return x * (np.tanh(u) + 1) * 0.5, None
-        from scipy.special import ndtr
-
-        return x * ndtr(x), None
+        return x * special_of(x).ndtr(x), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         return lambda p: p * (self._curve if self.approximate == "tanh" else self._exact)(kept[0])

@@ -11,6 +11,7 @@ card is first asked for, and only then.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import weakref
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ __all__ = [
     "on_gpu",
     "place_of",
     "read_only",
+    "special_of",
     "table",
     "to_device",
     "to_host",
@@ -97,6 +99,11 @@ def on_gpu(array: Any) -> bool:
 def module_of(array: Any) -> Any:
     """The module whose functions compute on an array: NumPy or CuPy."""
     return sys.modules["cupy"] if on_gpu(array) else np
+
+
+def special_of(array: Any) -> Any:
+    """The module of special functions (erf, ndtr) that compute on an array."""
+    return importlib.import_module(f"{'cupyx.' if on_gpu(array) else ''}scipy.special")
 
 
 def place_of(array: Any) -> Device:

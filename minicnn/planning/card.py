@@ -16,21 +16,49 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks import (
+    LRN,
     Add,
+    AveragePool,
+    AverageUnpool,
     BatchNorm,
+    BroadcastTo,
+    Clip,
     Concat,
     Conv,
     ConvTranspose,
+    Divide,
+    Exp,
+    Flatten,
+    Gather,
+    Identity,
+    LeakyReLU,
     Linear,
+    Log,
+    LogSoftmax,
+    LRNTransposed,
     Mask,
     MatMul,
+    MaxPool,
+    Mean,
     Multiply,
     Packed,
+    Place,
     ReLU,
+    Reshape,
     Scale,
     Shape,
+    Sigmoid,
+    Slice,
+    Softmax,
+    Squeeze,
     Stacked,
+    Subtract,
+    Sum,
+    Tanh,
+    Transpose,
     Unpool,
+    UnpoolCenter,
+    Unsqueeze,
 )
 from minicnn.graph import Node
 from minicnn.kernels import Convolution, registry, unpool
@@ -43,6 +71,14 @@ from minicnn.planning.grouping import Group, gates, grouped
 from minicnn.planning.packs import Packs
 
 __all__ = ["CardPlan"]
+
+CAPTURABLE = (
+    *(Add, AveragePool, AverageUnpool, BatchNorm, BroadcastTo, Clip, Divide, Exp, Flatten, Gather),
+    *(Identity, LeakyReLU, Log, LogSoftmax, LRN, LRNTransposed, Mask, MaxPool, Mean, Multiply),
+    *(Place, ReLU, Reshape, Scale, Sigmoid, Slice, Softmax, Squeeze, Subtract, Sum, Tanh),
+    *(Transpose, Unpool, UnpoolCenter, Unsqueeze),
+)
+"""Blocks whose work is kernels on arrays of the card alone; what is not here is not captured."""
 
 Values = dict[str, Any]
 Statistics = dict[str, Packed]
@@ -76,7 +112,7 @@ class CardPlan:
         self._notes: dict[str, str] = {}
         self._runs, self._lock = 0, threading.Lock()
         self._captured: _Captured | None = None
-        self.why_eager = ""
+        self.why_eager = self._why_eager()
 
     # Which kernels
 
@@ -111,6 +147,23 @@ class CardPlan:
         problem = self._problem(node)
         block = "conv_transpose2d" if problem.transposed else "conv2d"
         return registry.choose(block, problem, "cuda")
+
+    def _why_eager(self) -> str:
+        """Why the network cannot be captured; empty if it is to be tried."""
+        for item in self.groups:
+            if isinstance(item, Node) and not self._is_capturable(item):
+                return f"{item.block.kind} at {item.name} may copy from the host"
+        return ""
+
+    def _is_capturable(self, node: Node) -> bool:
+        """Whether a block that no group holds does all its work on the card, by kernels alone."""
+        block = node.block
+        if isinstance(block, Concat):
+            return self._lies_in_planes(node) and block.axis == 1
+        if isinstance(block, Stacked):
+            chains = [each for chain in block.parts for each in chain]
+            return self._lies_in_planes(node) and all(isinstance(b, CAPTURABLE) for b in chains)
+        return isinstance(block, CAPTURABLE)
 
     # Running
 

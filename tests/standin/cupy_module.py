@@ -6,6 +6,8 @@ array lie guards that no kernel may overwrite, and new memory is full of NaN. Ca
 what was done and do it again on the same memory.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from standin.compiling import RawModule  # noqa: F401  (part of the module's face)
@@ -23,6 +25,26 @@ def note(run, alive=()):
     """Remember a piece of work, if a stream is capturing."""
     if _capture is not None:
         _capture.append((run, alive))
+
+
+def _face():
+    """What CuPy has: parameters by function, and the attributes of its arrays."""
+    text = Path(__file__).with_name("face.txt").read_text()
+    functions, attributes = text.split("\n\n")
+    lines = [line.split() for line in functions.splitlines()[1:]]
+    return {name: set(parameters) for name, *parameters in lines}, set(attributes.split())
+
+
+FUNCTIONS, ATTRIBUTES = _face()
+
+
+def _check_face(name, kwargs):
+    """Refuse what CuPy does not have."""
+    if name not in FUNCTIONS:
+        raise TypeError(f"CuPy has no function {name}")
+    unknown = kwargs.keys() - FUNCTIONS[name]
+    if unknown and not any(one.startswith("*") for one in FUNCTIONS[name]):
+        raise TypeError(f"cupy.{name} has no {', '.join(unknown)}")
 
 
 def _forbidden_in_capture(what):
@@ -255,14 +277,16 @@ class ndarray:
         return f"stand-in {self._host!r}"
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        _check_face(ufunc.__name__, {})
+        if method != "__call__":
+            return NotImplemented  # CuPy does not dispatch other methods of ufuncs
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return _computed(function, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
+        _check_face(function.__name__, kwargs)
         if function is np.matmul:
             _no_cublas()
-        if function is np.packbits and kwargs.get("axis") is not None:
-            raise NotImplementedError("cupy.packbits has no axis")
         if function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like):
             return _like(function, *args, **kwargs)
         if function in (np.shape, np.ndim, np.size, np.result_type):
@@ -344,6 +368,8 @@ for _name in (
 for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "invert"):
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 ndarray.__hash__ = None
+_own = {name for name in vars(ndarray) if not name.startswith("_")} - {"check_guards"}
+assert _own <= ATTRIBUTES, f"CuPy's arrays have no {_own - ATTRIBUTES}"
 ndarray.__module__ = "cupy"
 
 
@@ -404,6 +430,37 @@ def arange(*args, **kwargs):
     return array(np.arange(*args, **kwargs))
 
 
+class add:
+    """cupy.add: the sum, and its method for adding at indices."""
+
+    def __new__(cls, *args, **kwargs):
+        return _computed(np.add, args, kwargs)
+
+    @staticmethod
+    def at(x, indices, values):
+        def run():
+            np.add.at(x._host, indices._host, values._host)
+
+        run()
+        note(run, (x, indices, values))
+
+
+class special:
+    """cupyx.scipy.special."""
+
+    @staticmethod
+    def erf(x):
+        from scipy.special import erf
+
+        return _computed(erf, (x,), {})
+
+    @staticmethod
+    def ndtr(x):
+        from scipy.special import ndtr
+
+        return _computed(ndtr, (x,), {})
+
+
 def matmul(a, b, out=None):
     _no_cublas()
     return _computed(np.matmul, (a, b), {} if out is None else {"out": out})
@@ -412,6 +469,8 @@ def matmul(a, b, out=None):
 def __getattr__(name):
     """All else of NumPy's face that works on arrays."""
     function = getattr(np, name)  # an AttributeError is right
+    if callable(function) and not isinstance(function, type) and name not in FUNCTIONS:
+        raise AttributeError(f"CuPy has no function {name}")
 
     def call(*args, **kwargs):
         return _computed(function, args, kwargs)
