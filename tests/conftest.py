@@ -12,6 +12,7 @@ from hypothesis import settings
 from minicnn.errors import DeviceError
 
 collect_ignore = ["torch_twin.py", "zennit_twin.py"]  # helpers that need torch, and no tests
+collect_ignore_glob = ["standin/*"]
 
 settings.register_profile("minicnn", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("minicnn")

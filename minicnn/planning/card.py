@@ -62,11 +62,12 @@ from minicnn.blocks import (
 )
 from minicnn.graph import Node
 from minicnn.kernels import Convolution, registry, unpool
-from minicnn.kernels.devices import module_of, to_device
+from minicnn.kernels.devices import to_device
 from minicnn.kernels.gpu import dense
 from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
-from minicnn.kernels.gpu.graphs import Graph, Uncapturable, capture
-from minicnn.kernels.gpu.images import channels_last, empty, new_image, per_channel, unfilled
+from minicnn.kernels.gpu.graphs import Uncapturable
+from minicnn.kernels.gpu.images import channels_last, new_image, per_channel
+from minicnn.planning.captured import Captured, KeptBits
 from minicnn.planning.grouping import Group, gates, grouped
 from minicnn.planning.packs import Packs
 
@@ -111,7 +112,12 @@ class CardPlan:
         self._bits = [n.name for n in nodes if n.block.bound()]
         self._notes: dict[str, str] = {}
         self._runs, self._lock = 0, threading.Lock()
-        self._captured: _Captured | None = None
+        self._captured: Captured | None = None
+        blocks = {name: self.nodes[name] for name in sorted(self.keeping)}
+        self._kept = KeptBits({
+            name: (self.shapes[name], node.block.levels(self.shapes[node.operands[0]]))
+            for name, node in blocks.items()
+        })  # fmt: skip
         self.why_eager = self._why_eager()
 
     # Which kernels
@@ -177,19 +183,18 @@ class CardPlan:
             self._runs += 1
             if self._captured is None and self._runs > 1 and not self.why_eager:
                 try:
-                    self._captured = _Captured(self, inputs, bits)
+                    self._captured = Captured(self.compute, self._kept, inputs, bits)
                 except Uncapturable as error:
                     self.why_eager = str(error)
             if self._captured is not None:
                 return self._captured.run(inputs, bits)
-        return self.compute(inputs, bits)
+        buffer = self._kept.buffer(next(iter(inputs.values())))
+        return self.compute(inputs, bits, buffer), self._kept.within(buffer)
 
-    def compute(
-        self, inputs: Mapping[str, Any], bits: Mapping[str, Packed]
-    ) -> tuple[Values, Statistics]:
-        """Run kernel by kernel."""
+    def compute(self, inputs: Mapping[str, Any], bits: Mapping[str, Packed], buffer: Any) -> Values:
+        """Run kernel by kernel; bits asked for go into the buffer."""
         values: Values = dict(inputs)
-        kept: Statistics = {}
+        kept = self._kept.within(buffer)
         for step, item in enumerate(self.groups):
             if isinstance(item, Node):
                 values[item.name] = self._run_block(item, values, bits, kept)
@@ -200,7 +205,7 @@ class CardPlan:
             for name in reads:
                 if self._last[name] == step and name not in self.wanted:
                     values.pop(name, None)
-        return {name: values[name] for name in self.wanted}, kept
+        return {name: values[name] for name in self.wanted}
 
     def _run_block(
         self, node: Node, values: Values, bits: Mapping[str, Packed], kept: Statistics
@@ -213,7 +218,7 @@ class CardPlan:
             return self._stacked(node, block, operands[0])
         y, statistic = block.forward(*operands)
         if statistic is not None and node.name in self.keeping:
-            kept[node.name] = statistic
+            kept[node.name].planes[...] = statistic.planes
         return y
 
     def _lies_in_planes(self, node: Node) -> bool:
@@ -325,9 +330,7 @@ class CardPlan:
                 table = self._packs.get_table((tuple(modes), each), partial(_modes, modes, each, y))
                 ending = replace(ending, modes=table, mask=bits[node.name] if mask else None)
             elif isinstance(block, ReLU):
-                signs = unfilled(y, y.shape) if node.name in self.keeping else None
-                if signs is not None:
-                    kept[node.name] = signs
+                signs = kept.get(node.name)
                 ending = replace(ending, mode=ending.mode | RECTIFY, signs=signs)
             running = node.name
         return ending
@@ -361,50 +364,3 @@ def _modes(modes: Sequence[int], each: int, like: Any) -> Any:
     """An epilogue's mode for each image."""
     table = np.repeat(np.array(modes, np.int32), each)
     return to_device(table, f"cuda:{like.device.id}")
-
-
-class _Captured:
-    """A plan as a graph, with the memory that it reads its inputs from."""
-
-    def __init__(
-        self, plan: CardPlan, inputs: Mapping[str, Any], bits: Mapping[str, Packed]
-    ) -> None:
-        self._inputs = {name: _room_for(x) for name, x in inputs.items()}
-        self._bits = {
-            name: Packed(empty(b.planes, b.planes.shape), b.shape, b.levels)
-            for name, b in bits.items()
-        }
-        self._fill(inputs, bits)
-        cupy = module_of(next(iter(inputs.values())))
-        self.graph: Graph = capture(cupy, lambda: plan.compute(self._inputs, self._bits))
-
-    def _fill(self, inputs: Mapping[str, Any], bits: Mapping[str, Packed]) -> None:
-        for name, x in inputs.items():
-            self._inputs[name][...] = x
-        for name, packed in bits.items():
-            self._bits[name].planes[...] = packed.planes
-
-    def run(
-        self, inputs: Mapping[str, Any], bits: Mapping[str, Packed]
-    ) -> tuple[Values, Statistics]:
-        """Copy in, launch, copy out."""
-        self._fill(inputs, bits)
-        self.graph.launch()
-        values, kept = self.graph.result
-        copied = {name: _copy(value) for name, value in values.items()}
-        statistics = {
-            name: Packed(packed.planes.copy(), packed.shape, packed.levels)
-            for name, packed in kept.items()
-        }
-        return copied, statistics
-
-
-def _room_for(x: Any) -> Any:
-    """Memory for an input, in the order that kernels like."""
-    return new_image(x, x.shape) if x.ndim == 4 else empty(x, x.shape)
-
-
-def _copy(value: Any) -> Any:
-    room = _room_for(value)
-    room[...] = value
-    return room

@@ -144,7 +144,7 @@ class ndarray:
     @classmethod
     def _of(cls, host, base=None):
         self = cls.__new__(cls)
-        self._host, self._block = host, base
+        self._host, self._block, self._owner = host, base, None
         return self
 
     @classmethod
@@ -180,7 +180,7 @@ class ndarray:
     data = property(lambda self: _Pointer(self._host.ctypes.data))
     device = property(lambda self: _Device(0))
     T = property(lambda self: self.transpose())
-    base = property(lambda self: None)
+    base = property(lambda self: self._owner)
 
     def get(self):
         _forbidden_in_capture("copy to the host")
@@ -199,6 +199,7 @@ class ndarray:
             result = getattr(self._host, name)(*args, **kwargs)
             shares = np.shares_memory(result, self._host) if result.size else True
             made = ndarray._of(result, self._block if shares else None)
+            made._owner = (self if self._owner is None else self._owner) if shares else None
             if not shares:
                 host, out = self._host, made._host
 
@@ -236,6 +237,7 @@ class ndarray:
         result = np.asarray(self._host[plain])
         shares = np.shares_memory(result, self._host) if result.size else True
         made = ndarray._of(result, self._block if shares else None)
+        made._owner = (self if self._owner is None else self._owner) if shares else None
         if not shares:
             host, out = self._host, made._host
 
