@@ -8,7 +8,7 @@ graph's memory, launch it, copy the results out. So small batches do not wait fo
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -111,6 +111,7 @@ class CardPlan:
             self._last.update(dict.fromkeys(reads, step))
         self._bits = [n.name for n in nodes if n.block.bound()]
         self._notes: dict[str, str] = {}
+        self._constants: dict[str, Any] = {}
         self._runs, self._lock = 0, threading.Lock()
         self._captured: Captured | None = None
         blocks = {name: self.nodes[name] for name in sorted(self.keeping)}
@@ -310,13 +311,14 @@ class CardPlan:
         for node in group.tails:
             block = node.block
             if isinstance(block, BatchNorm):
-                gain, shift = block.frozen(*(self.arrays[o] for o in node.operands[1:]))
-                ending = replace(ending, scale=per_channel(gain, y), shift=per_channel(shift, y))
+                scale, shift = self._once(node, partial(self._norm, node, y))
+                ending = replace(ending, scale=scale, shift=shift)
             elif isinstance(block, Scale):
-                ending = replace(ending, scale=np.full_like(y, block.factor, shape=(y.shape[1],)))
+                scale = self._once(node, partial(_constant, block.factor, y))
+                ending = replace(ending, scale=scale)
             elif isinstance(block, Multiply):
                 factor = next(self.arrays[o] for o in node.operands if o in self.arrays)
-                ending = replace(ending, scale=per_channel(factor, y))
+                ending = replace(ending, scale=self._once(node, partial(per_channel, factor, y)))
             elif isinstance(block, Add):
                 other = next(o for o in node.operands if o != running)
                 ending = replace(ending, residual=channels_last(values[other]))
@@ -334,6 +336,19 @@ class CardPlan:
                 ending = replace(ending, mode=ending.mode | RECTIFY, signs=signs)
             running = node.name
         return ending
+
+    def _once(self, node: Node, make: Callable[[], Any]) -> Any:
+        """Numbers that are the same in every run, made in the first."""
+        if node.name not in self._constants:
+            self._constants[node.name] = make()
+        return self._constants[node.name]
+
+    def _norm(self, node: Node, y: Any) -> tuple[Any, Any]:
+        """A frozen batch norm's gain and shift of each channel."""
+        block = node.block
+        assert isinstance(block, BatchNorm)
+        gain, shift = block.frozen(*(self.arrays[o] for o in node.operands[1:]))
+        return per_channel(gain, y), per_channel(shift, y)
 
     # Showing
 
@@ -358,6 +373,11 @@ class CardPlan:
                 kinds, note = [item.block.kind], "block: runs as it is"
             rows.append((item.name, " + ".join(kinds), note, self.shapes[item.name]))
         return rows
+
+
+def _constant(number: float, y: Any) -> Any:
+    """The same number for each channel."""
+    return np.full_like(y, number, shape=(y.shape[1],))
 
 
 def _modes(modes: Sequence[int], each: int, like: Any) -> Any:

@@ -66,9 +66,13 @@ static int run_block_with_barriers() {
         makecontext(&fibers[i], fiber_main, 0);
     }
     unsigned ended = 0;
-    while (ended < count) {
+    // Between barriers threads run up, then down, from one kernel to the next the other way about:
+    // what lacks a barrier finds shared memory unwritten, or overwritten.
+    static bool down = false;
+    for (down = !down; ended < count; down = !down) {
         unsigned before = ended;
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned turn = 0; turn < count; turn++) {
+            unsigned i = down ? count - 1 - turn : turn;
             if (done[i]) continue;
             current = i;
             threadIdx = {i, 0, 0};
