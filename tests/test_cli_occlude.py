@@ -53,7 +53,7 @@ def test_a_network_without_classes_needs_something_to_watch(tmp_path):
         (("--watch", "pool1", "--how", "mean"), "'max' or the 'sum'"),
         (("--out", "x.txt"), "not a kind of picture"),
         (("--save", "x.csv"), "must end in .npz"),
-        (("--device", "cuda:0"), "cpu only"),
+        (("--device", "gpu"), "is no device"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_written(tmp_path, words, reason):

@@ -21,7 +21,7 @@ def arrays(path):
 COMMANDS = {
     "compare": ["compare", "mnist", "digit_7", "--rules", "all"],
     "selectivity": ["compare", "mnist", "digit_7", "--layer", "pool1", "--selectivity"],
-    "explain": ["explain", "mnist", "digit_7"],
+    "explain": ["explain", "mnist", "digit_7", "--methods", "saliency,ig,guided"],
     "explain lrp": ["explain", "mnist", "digit_4", "--methods", "lrp-flat"],
     "occlude": ["occlude", "mnist", "digit_7", "--patch", "7", "--stride", "7"],
     "sanity": ["sanity", "mnist", "digit_7", "--methods", "saliency,deconvnet"],

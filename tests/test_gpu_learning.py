@@ -15,10 +15,11 @@ def small():
 
 
 def test_a_card_learns_what_the_cpu_learns(cupy, tmp_path):
-    train, test = data.read("digits"), data.read("digits", "test")
+    train, test = data.read("digits").subset(slice(0, 256)), data.read("digits", "test")
+    test = test.subset(slice(0, 64))
     host, card = small(), small().to("cuda")
     assert str(card.device) == "cuda:0"
-    recipe = nn.Recipe(epochs=1, batch=256, rate=0.05, clip=1.0, seed=3)
+    recipe = nn.Recipe(epochs=1, batch=128, rate=0.05, clip=1.0, seed=3)
     on_host = nn.fit(host, train, test, recipe)
     state = tmp_path / "state.npz"
     on_card = nn.fit(card, train, test, recipe, checkpoint=state)
@@ -39,7 +40,12 @@ def test_a_card_learns_what_the_cpu_learns(cupy, tmp_path):
 
 def test_the_command(cupy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = run("train", "lenet", "--data", "digits", "--epochs", "1", "--batch", "512",
+
+    def few(name, part, size):
+        return data.read(name, part).subset(slice(0, 128))
+
+    monkeypatch.setattr("minicnn.cli.train.read", few)
+    said = run("train", "lenet", "--data", "digits", "--epochs", "1", "--batch", "64",
                "--device", "cuda:0")  # fmt: skip
     assert "test accuracy" in said
     assert (tmp_path / "lenet.onnx").exists()

@@ -11,12 +11,12 @@ from conftest import shared
 import minicnn
 from minicnn import seeds
 
-NETWORKS = {  # height and width on the stand-in; None: the network's own
+NETWORKS = {  # height and width on the stand-in, which is slow; 0: on a card only
     "alexnet_features": 95,
-    "vgg16_features": 32,
-    "squeezenet1.1": None,
-    "li2018_resnet56": None,
-    "dcgan_faces": None,
+    "vgg16_features": 0,
+    "squeezenet1.1": 0,
+    "li2018_resnet56": 32,
+    "dcgan_faces": 1,
     "adain_decoder": 4,
 }
 
@@ -27,8 +27,10 @@ NETWORKS = {  # height and width on the stand-in; None: the network's own
 def test_agrees_with_the_cpu(cupy, rng, name):
     net = minicnn.load(shared(f"models/{name}.onnx"))
     shape = net.default_shape(next(iter(net.inputs)))
-    small = NETWORKS[name] if hasattr(cupy, "copies") else None
-    if small:
+    if hasattr(cupy, "copies"):
+        small = NETWORKS[name]
+        if not small:
+            pytest.skip("takes a quarter of a minute on the stand-in: set its size to try")
         shape = (*shape[:2], small, small)
     x = rng.standard_normal(shape)
     single = x.astype(np.float32)

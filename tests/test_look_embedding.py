@@ -399,7 +399,7 @@ def test_command_takes_labels_from_names_and_some_images(tmp_path, monkeypatch):
         (["--show", "film"], "scatter, images or grid"),
         (["--show", "grid", "--dim", "3"], "--dim 2"),
         (["--layer", "pol2"], "pool2"),
-        (["--device", "cuda"], "cpu"),
+        (["--device", "gpu"], "is no device"),
         (["--out", "a.xyz"], "png"),
         (["--out", "no/a.png"], "no"),
         (["--label-pattern", "("], "label pattern"),

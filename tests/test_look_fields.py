@@ -391,7 +391,7 @@ def test_a_photo_and_an_effective_field(typed, tmp_path):
         (["--layer", "conv1", "--photo", "digit_4", "--unit", "99,0"], "28 x 28"),
         (["--layer", "conv1", "--photo", "digit_4", "--unit", "a"], "row,column"),
         (["--layer", "conv1", "--effective", "nosuch"], "no folder"),
-        (["--device", "cuda"], "cpu only"),
+        (["--device", "gpu"], "is no device"),
     ],
 )
 def test_bad_words(typed, tmp_path, words, said):

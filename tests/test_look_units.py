@@ -433,7 +433,7 @@ def test_a_map_from_the_command_line(typed):
         (["unit", "mnist", "pool2:1", "nosuch"], "no folder nosuch"),
         (["unit", "mnist", "pool2:1", "FOLDER", "--rule", "nosuch"], "no rule"),
         (["unit", "mnist", "pool2:1", "FOLDER", "--display", "nosuch"], "no display"),
-        (["unit", "mnist", "pool2:1", "FOLDER", "--device", "cuda"], "cpu only"),
+        (["unit", "mnist", "pool2:1", "FOLDER", "--device", "gpu"], "is no device"),
         (["unit", "mnist", "pool2:1", "FOLDER", "--out", "nosuch/a.png"], "does not exist"),
         (["unit", "mnist", "pool2:1", "FOLDER", "--checkpoint", "nosuch/a.npz"], "does not exist"),
         (["map", "mnist", "digit_4", "pool2:1,2"], "one channel"),

@@ -103,7 +103,7 @@ def test_ratios_take_the_fastest_layout_of_each_round(benchmark_module):
     assert row["torch"]["ratio"] == {
         "rounds": [2.0, 0.5], "median": 1.25, "least": 0.5, "greatest": 2.0,
     }  # fmt: skip
-    cells = report._cells(row)
+    cells = report._cells(row, ("torch", "onnxruntime"))
     assert cells[1:] == [
         "1.5e+03 ms", "1.5e+03 ms", "1.25 (0.50 to 2.00)", "not installed", "",
         "1.5 (torch), 1.2 (onnxruntime)",

@@ -585,7 +585,7 @@ def test_the_command_takes_names_modes_and_targets(folder):
         (["--layers", "0"], "1 or more"),
         (["--methods", "salency"], "saliency"),
         (["--target", "12"], "0 to 9"),
-        (["--device", "cuda"], "cpu"),
+        (["--device", "gpu"], "is no device"),
         (["--pictures", "maps.txt"], "maps.txt"),
         (["--save", "all.npy"], ".npz"),
     ],
