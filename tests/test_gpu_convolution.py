@@ -36,11 +36,11 @@ def both(cupy, rng, case, batch, dtype):
     p = rng.standard_normal((batch, filters, *window.output_size(size))).astype(dtype)
     move = cupy.array
     pairs = [
-        (convolution.conv(move(x), move(w), move(b), window, groups),
+        (convolution.IMPLICIT.conv(move(x), move(w), move(b), window, groups),
          reference.conv(x, w, b, window, groups)),
-        (convolution.conv_transpose(move(p), move(w), None, window, groups, size),
+        (convolution.IMPLICIT.conv_transpose(move(p), move(w), None, window, groups, size),
          reference.conv_transpose(p, w, None, window, groups, size)),
-        (convolution.conv_transpose(move(p), move(w), move(c), window, groups, size),
+        (convolution.IMPLICIT.conv_transpose(move(p), move(w), move(c), window, groups, size),
          reference.conv_transpose(p, w, c, window, groups, size)),
     ]  # fmt: skip
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
@@ -90,8 +90,8 @@ def test_any_geometry(data):
     p = rng.standard_normal((batch, filters, *out))
     with on_cpu() as cupy:
         cx, cw, cp = map(cupy.array, (x, w, p))
-        y = convolution.conv(cx, cw, None, window, groups).get()
-        back = convolution.conv_transpose(cp, cw, None, window, groups, size).get()
+        y = convolution.IMPLICIT.conv(cx, cw, None, window, groups).get()
+        back = convolution.IMPLICIT.conv_transpose(cp, cw, None, window, groups, size).get()
         gradient = conv_filter(cp, cx, window, groups).get()
     np.testing.assert_allclose(y, reference.conv(x, w, None, window, groups), atol=1e-10)
     wanted = reference.conv_transpose(p, w, None, window, groups, size)
@@ -148,8 +148,11 @@ def test_results_do_not_depend_on_the_batch(cupy, rng):
     w = rng.standard_normal((32, 128, 3, 3)).astype(np.float32)
     window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     move = cupy.array
-    together = convolution.conv(move(x), move(w), None, window, 1).get()
-    alone = [convolution.conv(move(x[i : i + 1]), move(w), None, window, 1).get() for i in range(4)]
+    together = convolution.IMPLICIT.conv(move(x), move(w), None, window, 1).get()
+    alone = [
+        convolution.IMPLICIT.conv(move(x[i : i + 1]), move(w), None, window, 1).get()
+        for i in range(4)
+    ]
     np.testing.assert_array_equal(together, np.concatenate(alone))
 
 

@@ -34,10 +34,10 @@ def test_both_ways(cupy, rng, case, made, dtype):
     )
     wanted = reference.conv(x, w, b, window, 1)
     tolerance = 1e-12 if dtype == np.float64 else 1e-5
-    got = method.conv(move(x), move(w), move(b), window, 1).get()
+    got = method.method().conv(move(x), move(w), move(b), window, 1).get()
     np.testing.assert_allclose(got, wanted, atol=tolerance * np.abs(wanted).max())
     wanted = reference.conv_transpose(p, w, None, window, 1, size)
-    got = method.conv_transpose(move(p), move(w), None, window, 1, size).get()
+    got = method.method().conv_transpose(move(p), move(w), None, window, 1, size).get()
     np.testing.assert_allclose(got, wanted, atol=tolerance * np.abs(wanted).max())
 
 

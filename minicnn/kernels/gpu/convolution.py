@@ -9,27 +9,11 @@ import numpy as np
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.gpu.code import Kernel, blocks_of
 from minicnn.kernels.gpu.ending import Ending
-from minicnn.kernels.gpu.images import (
-    aligned,
-    channels_last,
-    empty,
-    new_image,
-    per_channel,
-    processors,
-    steps,
-)
+from minicnn.kernels.gpu.images import aligned, empty, processors, steps
+from minicnn.kernels.gpu.methods import Method
 from minicnn.kernels.problems import Convolution
 
-__all__ = [
-    "as_matrix",
-    "conv",
-    "conv_transpose",
-    "finish_product",
-    "pack",
-    "product",
-    "run",
-    "splits_of",
-]
+__all__ = ["IMPLICIT", "as_matrix", "finish_product", "pack", "product", "run", "splits_of"]
 
 COLUMNS, DEPTH = 64, 8
 TILES = {128: 3, 64: 6}  # rows of a block's tile, and how many such blocks a processor holds
@@ -139,20 +123,7 @@ def splits_of(like: Any, pixels: int, padded: int, parts: int, inner: int) -> in
     return max(1, min(inner // WORTH, processors(like) * TILES[64] // max(1, blocks), 16))
 
 
-def conv(x: Any, w: Any, b: Any, window: Window, groups: int) -> Any:
-    """Convolution of images (N, C, H, W); see `reference.conv`."""
-    problem = Convolution.forward(x, w, window, groups)
-    y = new_image(x, (x.shape[0], w.shape[0], *problem.out))
-    run(channels_last(x), pack(w, groups, False), problem, y, Ending(bias=per_channel(b, y)))
-    return y
-
-
-def conv_transpose(p: Any, w: Any, b: Any, window: Window, groups: int, size: Size) -> Any:
-    """Transposed convolution to images of a size; see `reference.conv_transpose`."""
-    problem = Convolution.backward(p, w, window, groups, size)
-    x = new_image(p, (p.shape[0], problem.channels, *size))
-    run(channels_last(p), pack(w, groups, True), problem, x, Ending(bias=per_channel(b, x)))
-    return x
+IMPLICIT = Method("implicit", pack, run)
 
 
 def product(a: Any, b: Any, c: Any, ending: Ending | None = None) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from minicnn.kernels.geometry import Window
 from minicnn.kernels.gpu.code import Kernel, blocks_of
 from minicnn.kernels.gpu.ending import Ending
-from minicnn.kernels.gpu.images import aligned, channels_last, empty, new_image, per_channel, steps
+from minicnn.kernels.gpu.images import aligned, empty, steps
+from minicnn.kernels.gpu.methods import Method
 from minicnn.kernels.packed import plane_shape
 from minicnn.kernels.problems import Convolution
 
-__all__ = ["conv", "conv_transpose", "pack", "run", "why_not"]
+__all__ = ["DEPTHWISE", "pack", "run", "why_not"]
 
 BLOCK = 128
-_DEPTHWISE = Kernel("depthwise", "depthwise")
-
-Size = tuple[int, ...]
+_KERNEL = Kernel("depthwise", "depthwise")
 
 
 def why_not(problem: Convolution) -> str:
@@ -41,7 +39,7 @@ def run(x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> No
     geometry = {"pad_top": window.pads[0], "pad_left": window.pads[1]}
     for key in ("kernel", "stride", "dilation"):
         geometry[f"{key}_height"], geometry[f"{key}_width"] = getattr(window, key)
-    _DEPTHWISE(
+    _KERNEL(
         (blocks_of(items, BLOCK),), BLOCK, x.dtype,
         {"TRANSPOSED": int(problem.transposed), "ALIGNED": aligned(x, y)},
         **steps("x", x), height=x.shape[2], width=x.shape[3], weights=packed,
@@ -49,17 +47,4 @@ def run(x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> No
     )  # fmt: skip
 
 
-def conv(x: Any, w: Any, b: Any, window: Window, groups: int) -> Any:
-    """Convolution; see `reference.conv`."""
-    problem = Convolution.forward(x, w, window, groups)
-    y = new_image(x, (x.shape[0], w.shape[0], *problem.out))
-    run(channels_last(x), pack(w, groups, False), problem, y, Ending(bias=per_channel(b, y)))
-    return y
-
-
-def conv_transpose(p: Any, w: Any, b: Any, window: Window, groups: int, size: Size) -> Any:
-    """Transposed convolution; see `reference.conv_transpose`."""
-    problem = Convolution.backward(p, w, window, groups, size)
-    x = new_image(p, (p.shape[0], problem.channels, *size))
-    run(channels_last(p), pack(w, groups, True), problem, x, Ending(bias=per_channel(b, x)))
-    return x
+DEPTHWISE = Method("depthwise", pack, run, why_not)

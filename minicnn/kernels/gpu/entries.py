@@ -7,36 +7,18 @@ card's rate, and bytes at its memory's. They depend on one image, as all choices
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
 
-from minicnn.kernels.gpu import convolution, cublas, depthwise, filters
-from minicnn.kernels.gpu.ending import Ending
+from minicnn.kernels.gpu import cublas, filters
+from minicnn.kernels.gpu.convolution import IMPLICIT
+from minicnn.kernels.gpu.depthwise import DEPTHWISE
+from minicnn.kernels.gpu.methods import Method
 from minicnn.kernels.gpu.winograd import Winograd, by_cublas
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import Entry
 
-__all__ = ["Method", "built_in"]
+__all__ = ["built_in"]
 
 FLOPS, BYTES, START = 2e13, 2e12, 4e-6  # a second each; seconds until a kernel runs
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to convolve, for planned networks: filters packed once, results finished at once.
-
-    Parameters
-    ----------
-    name : str
-    pack : callable
-        Of filters, groups, and whether they are transposed.
-    run : callable
-        Of images, packed filters, problem, result and `Ending`.
-    """
-
-    name: str
-    pack: Callable[[Any, int, bool], Any]
-    run: Callable[[Any, Any, Convolution, Any, Ending], None]
 
 
 def _implicit(problem: Convolution) -> float:
@@ -56,41 +38,36 @@ def _winograd(made: int) -> Callable[[Convolution], float]:
     return cost
 
 
+def _depthwise(problem: Convolution) -> float:
+    return problem.bytes / BYTES + START
+
+
 def built_in() -> Iterable[Entry]:
     """Every kernel for convolutions on a card."""
-    inf = float("inf")
-    implicit = Method("implicit", convolution.pack, convolution.run)
-    yield _entry("conv2d", implicit, convolution.conv, _implicit, about="any geometry")
-    yield _entry("conv_transpose2d", implicit, convolution.conv_transpose, _implicit,
-                 about="any geometry, phase by phase of the stride")  # fmt: skip
+    yield from _both(IMPLICIT, _implicit, "any geometry; transposed, phase by phase of the stride")
+    yield from _both(DEPTHWISE, _depthwise, "as many groups as channels and filters")
+    for made in (2, 4):
+        about = f"F({made}x{made},3x3)"
+        yield from _both(Winograd(made).method(), _winograd(made), about, even=False)
+        by_library = Winograd(made, by_cublas).method()
+        yield from _both(by_library, _asked_for, f"{about}, products by cuBLAS", even=False)
+    for block, run in (("conv2d", cublas.conv), ("conv_transpose2d", cublas.conv_transpose)):
+        yield Entry(block, "cublas", run, cublas.why_not, _asked_for, "cuda",
+                    about="1x1 filters as one product of cuBLAS")  # fmt: skip
     yield Entry("conv_filter2d", "implicit", filters.conv_filter, cost=_implicit, device="cuda",
                 about="pixels as inner index; any geometry")  # fmt: skip
-    channelwise = Method("depthwise", depthwise.pack, depthwise.run)
-    for block, run in (("conv2d", depthwise.conv), ("conv_transpose2d", depthwise.conv_transpose)):
-        yield _entry(block, channelwise, run, lambda problem: problem.bytes / BYTES + START,
-                     depthwise.why_not, "as many groups as channels and filters")  # fmt: skip
-    for made in (2, 4):
-        own, other = Winograd(made), Winograd(made, by_cublas)
-        for winograd, end, cost in ((own, "", _winograd(made)), (other, "-cublas", lambda _: inf)):
-            method = Method(f"winograd{made}{end}", winograd.pack, winograd.run)
-            about = f"F({made}x{made},3x3)" + (", products by cuBLAS" if end else "")
-            for block, run in (
-                ("conv2d", winograd.conv),
-                ("conv_transpose2d", winograd.conv_transpose),
-            ):
-                yield _entry(block, method, run, cost, winograd.why_not, about, even=False)
-    for block, run in (("conv2d", cublas.conv), ("conv_transpose2d", cublas.conv_transpose)):
-        yield Entry(block, "cublas", run, cublas.why_not, lambda _: inf, "cuda",
-                    about="1x1 filters as one product of cuBLAS")  # fmt: skip
 
 
-def _entry(
-    block: str,
-    method: Method,
-    run: Callable[..., Any],
-    cost: Callable[[Convolution], float],
-    why_not: Callable[[Convolution], str] = lambda problem: "",
-    about: str = "",
-    even: bool = True,
-) -> Entry:
-    return Entry(block, method.name, run, why_not, cost, "cuda", method, about, even)
+def _asked_for(problem: Convolution) -> float:
+    """Of kernels that serve by name or by a measurement alone."""
+    return float("inf")
+
+
+def _both(
+    method: Method, cost: Callable[[Convolution], float], about: str, even: bool = True
+) -> Iterable[Entry]:
+    """A method's entries, forwards and transposed."""
+    for block, run in (("conv2d", method.conv), ("conv_transpose2d", method.conv_transpose)):
+        yield Entry(
+            block, method.name, run, method.why_not, cost, "cuda", method, about, even
+        )  # fmt: skip

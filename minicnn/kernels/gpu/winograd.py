@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.kernels.devices import module_of
-from minicnn.kernels.geometry import Window
 from minicnn.kernels.gpu import convolution
 from minicnn.kernels.gpu.code import Kernel, blocks_of
 from minicnn.kernels.gpu.ending import Ending
-from minicnn.kernels.gpu.images import channels_last, empty, new_image, per_channel, steps
+from minicnn.kernels.gpu.images import empty, steps
+from minicnn.kernels.gpu.methods import Method
 from minicnn.kernels.problems import Convolution
 
 __all__ = ["Winograd", "by_cublas"]
@@ -18,8 +18,6 @@ __all__ = ["Winograd", "by_cublas"]
 _FILTERS = Kernel("winograd", "transform_filters")
 _IMAGE = Kernel("winograd", "transform_image")
 _SUMS = Kernel("winograd", "transform_sums")
-
-Size = tuple[int, ...]
 
 
 def by_cublas(a: Any, b: Any, c: Any) -> None:
@@ -87,20 +85,7 @@ class Winograd:
             **ending.arguments(y),
         )  # fmt: skip
 
-    def conv(self, x: Any, w: Any, b: Any, window: Window, groups: int) -> Any:
-        """Convolution; see `reference.conv`."""
-        problem = Convolution.forward(x, w, window, groups)
-        y = new_image(x, (x.shape[0], w.shape[0], *problem.out))
-        ending = Ending(bias=per_channel(b, y))
-        self.run(channels_last(x), self.pack(w, 1, False), problem, y, ending)
-        return y
-
-    def conv_transpose(
-        self, p: Any, w: Any, b: Any, window: Window, groups: int, size: Size
-    ) -> Any:
-        """Transposed convolution; see `reference.conv_transpose`."""
-        problem = Convolution.backward(p, w, window, groups, size)
-        x = new_image(p, (p.shape[0], problem.channels, *size))
-        ending = Ending(bias=per_channel(b, x))
-        self.run(channels_last(p), self.pack(w, 1, True), problem, x, ending)
-        return x
+    def method(self) -> Method:
+        """As a way to convolve."""
+        end = "-cublas" if self.products is by_cublas else ""
+        return Method(f"winograd{self.made}{end}", self.pack, self.run, self.why_not)

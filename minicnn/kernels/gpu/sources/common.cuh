@@ -64,3 +64,25 @@ __device__ __forceinline__ void store8(T* p, int count, const T* v) {
     for (int i = 0; i < 8; i++)
         if (i < count) p[i] = v[i];
 }
+
+// What a thread works on: eight channels of a pixel, and how many of those exist.
+struct Place {
+    int n, h, w, channel, count;
+    long long pixel;
+
+    __device__ __forceinline__ Place(long long item, int height, int width, int channels) {
+        const int groups = bytes_of(channels);
+        pixel = item / groups;
+        channel = (int)(item - pixel * groups) * 8;
+        const int line = (int)(pixel / width);
+        w = (int)(pixel - (long long)line * width);
+        n = line / height;
+        h = line - n * height;
+        count = smaller(8, channels - channel);
+    }
+
+    // Where the eight channels begin in an image with these steps.
+    __device__ __forceinline__ const T* of(const T* x, long long image, int row, int step) const {
+        return x + n * image + (long long)h * row + w * step + channel;
+    }
+};

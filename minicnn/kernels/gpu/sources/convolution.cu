@@ -13,18 +13,16 @@
 // block works on one phase, and no multiplication is with a zero in between.
 //
 // A block computes ROWS x COLUMNS of the result, a thread 8 x 8. Slabs of 8 inner indices pass
-// through two buffers in shared memory: while one is multiplied, the next is fetched. Within a warp
-// the threads lie 8 x 4, so that reads of shared memory meet no bank twice.
+// through two buffers in shared memory: while one is multiplied, the next is fetched.
 //
 // Where there are few pixels the inner index is split among blocks: each writes its sums to
 // `partial`, and `finish` adds them in order, so that results repeat bit for bit.
 //
-// Source: V. Volkov and J. Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008;
-// S. Chetlur et al., "cuDNN: efficient primitives for deep learning", 2014, section 3.
+// Source: S. Chetlur et al., "cuDNN: efficient primitives for deep learning", 2014, section 3.
 #include "common.cuh"
 #include "ending.cuh"
+#include "tile.cuh"
 
-#define DEPTH 8
 #define THREADS (ROWS * COLUMNS / 64)
 #define PER_ROW (THREADS / ROWS)      // threads that fetch for one row
 #define FETCHES (2 / PER_ROW)         // times four numbers of the image that each thread fetches
@@ -201,16 +199,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
         }
     };
 
-    // What this thread computes: rows own_rows .. + 3 and + 32 .. + 35, eight columns side by side.
-    const int warp = thread / 32, lane = thread % 32;
-    const int tile_row = warp % (ROWS / 64) * 64 + lane / 4 * 4;
-    const int tile_column = warp / (ROWS / 64) * 32 + lane % 4 * 8;
-    T sums[8][8];
-#pragma unroll
-    for (int r = 0; r < 8; r++)
-#pragma unroll
-        for (int c = 0; c < 8; c++) sums[r][c] = 0;
-
+    Tile tile(thread, ROWS);
     if (begin < end) {
         fetch(begin);
         put(0);
@@ -220,36 +209,25 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
         const int buffer = (slab - begin) & 1;
         if (slab + 1 < end) fetch(slab + 1);
 #pragma unroll
-        for (int k = 0; k < DEPTH; k++) {
-            const T* line = &image_slab[buffer][k][tile_row];
-            const T* across_line = &weight_slab[buffer][k][tile_column];
-            const Four a0 = load4(line), a1 = load4(line + 32);
-            const Four b0 = load4(across_line), b1 = load4(across_line + 4);
-#pragma unroll
-            for (int r = 0; r < 8; r++) {
-                const T a = r < 4 ? a0.v[r & 3] : a1.v[r & 3];
-#pragma unroll
-                for (int c = 0; c < 8; c++)
-                    sums[r][c] = fma(a, c < 4 ? b0.v[c & 3] : b1.v[c & 3], sums[r][c]);
-            }
-        }
+        for (int k = 0; k < DEPTH; k++)
+            tile.multiply(image_slab[buffer][k], weight_slab[buffer][k]);
         if (slab + 1 < end) put(1 - buffer);
         __syncthreads();
     }
 
-    const int column = first_column + tile_column;
+    const int column = first_column + tile.column;
     if (column >= padded) return;
     Ending ending = ENDING_ARGUMENTS;
     ending.turn_to(group, columns, y_group);
 #pragma unroll
     for (int r = 0; r < 8; r++) {
-        const int row = first_row + tile_row + (r < 4 ? r : 28 + r);
+        const int row = first_row + tile.row_of(r);
         if (row >= rows.count) continue;
         if (splits > 1) {
             T* own = partial + (((long long)blockIdx.z * gridDim.x * ROWS + row) * padded + column);
             Four a, b;
 #pragma unroll
-            for (int c = 0; c < 4; c++) a.v[c] = sums[r][c], b.v[c] = sums[r][4 + c];
+            for (int c = 0; c < 4; c++) a.v[c] = tile.sums[r][c], b.v[c] = tile.sums[r][4 + c];
             store4(own, a), store4(own + 4, b);
             continue;
         }
@@ -258,7 +236,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
 #if TRANSPOSED
         h = h * stride_height + rows.phase_height, w = w * stride_width + rows.phase_width;
 #endif
-        ending.finish8(sums[r], image, h, w, column);
+        ending.finish8(tile.sums[r], image, h, w, column);
     }
 }
 

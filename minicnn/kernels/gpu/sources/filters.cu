@@ -9,8 +9,8 @@
 // There are few results and many pixels: the pixels are split among blocks, each writes its sums to
 // `partial`, and `add` adds them in order. Nothing is added atomically; results repeat bit for bit.
 #include "common.cuh"
+#include "tile.cuh"
 
-#define DEPTH 8
 #define THREADS 64
 
 extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
@@ -58,13 +58,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
         }
     };
 
-    const int warp = thread / 32, lane = thread % 32;
-    const int tile_row = lane / 4 * 4, tile_column = warp * 32 + lane % 4 * 8;
-    T sums[8][8];
-#pragma unroll
-    for (int r = 0; r < 8; r++)
-#pragma unroll
-        for (int c = 0; c < 8; c++) sums[r][c] = 0;
+    Tile tile(thread, 64);
     if (begin < end) {
         fetch(begin);
         put(0);
@@ -74,32 +68,20 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
         const int buffer = (int)(slab - begin) & 1;
         if (slab + 1 < end) fetch(slab + 1);
 #pragma unroll
-        for (int k = 0; k < DEPTH; k++) {
-            const Four a0 = load4(&signal[buffer][k][tile_row]);
-            const Four a1 = load4(&signal[buffer][k][tile_row + 32]);
-            const Four b0 = load4(&image[buffer][k][tile_column]);
-            const Four b1 = load4(&image[buffer][k][tile_column + 4]);
-#pragma unroll
-            for (int r = 0; r < 8; r++) {
-                const T a = r < 4 ? a0.v[r & 3] : a1.v[r & 3];
-#pragma unroll
-                for (int c = 0; c < 8; c++)
-                    sums[r][c] = fma(a, c < 4 ? b0.v[c & 3] : b1.v[c & 3], sums[r][c]);
-            }
-        }
+        for (int k = 0; k < DEPTH; k++) tile.multiply(signal[buffer][k], image[buffer][k]);
         if (slab + 1 < end) put(1 - buffer);
         __syncthreads();
     }
 #pragma unroll
     for (int r = 0; r < 8; r++) {
-        const int filter = first_filter + tile_row + (r < 4 ? r : 28 + r);
+        const int filter = first_filter + tile.row_of(r);
         if (filter >= filters) continue;
         T* own = partial + ((((long long)split * gridDim.z / splits + group) * filters + filter) *
                                 taps + tap) * channels;
 #pragma unroll
         for (int c = 0; c < 8; c++) {
-            const int channel = first_channel + tile_column + c;
-            if (channel < channels) own[channel] = sums[r][c];
+            const int channel = first_channel + tile.column + c;
+            if (channel < channels) own[channel] = tile.sums[r][c];
         }
     }
 }

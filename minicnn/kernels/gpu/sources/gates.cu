@@ -9,19 +9,17 @@ extern "C" __global__ void relu(
     int channels, long long items) {
     long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (item >= items) return;
-    int groups = bytes_of(channels), channel = (int)(item % groups) * 8;
-    long long pixel = item / groups;
-    int w = (int)(pixel % width), h = (int)(pixel / width % height);
-    int n = (int)(pixel / width / height), count = smaller(8, channels - channel), bits = 0;
+    const Place at(item, height, width, channels);
     T v[8];
-    load8(x + n * x_image + (long long)h * x_row + w * x_pixel + channel, count, (T)0, v);
+    int bits = 0;
+    load8(at.of(x, x_image, x_row, x_pixel), at.count, (T)0, v);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         bits |= (v[i] > 0) << i;
         v[i] = v[i] > 0 || v[i] != v[i] ? v[i] : (T)0;
     }
     signs[item] = bits;
-    store8(y + pixel * channels + channel, count, v);
+    store8(y + at.pixel * channels + at.channel, at.count, v);
 }
 
 // y = x where the mask's bit is set, else 0; a mask of fewer images is repeated.
@@ -30,17 +28,14 @@ extern "C" __global__ void masked(
     int height, int width, int channels, long long items) {
     long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (item >= items) return;
-    int groups = bytes_of(channels), channel = (int)(item % groups) * 8;
-    long long pixel = item / groups;
-    int w = (int)(pixel % width), h = (int)(pixel / width % height);
-    int n = (int)(pixel / width / height), count = smaller(8, channels - channel);
-    long long each = (long long)height * width * groups;
-    int bits = mask[(n % mask_images) * each + item % each];
+    const Place at(item, height, width, channels);
+    const long long each = (long long)height * width * bytes_of(channels);
+    const int bits = mask[(at.n % mask_images) * each + item % each];
     T v[8];
-    load8(x + n * x_image + (long long)h * x_row + w * x_pixel + channel, count, (T)0, v);
+    load8(at.of(x, x_image, x_row, x_pixel), at.count, (T)0, v);
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] = (bits >> i) & 1 ? v[i] : (T)0;
-    store8(y + pixel * channels + channel, count, v);
+    store8(y + at.pixel * channels + at.channel, at.count, v);
 }
 
 // Bit planes of values in C order of channels-last arrays: plane k holds bit k of each.

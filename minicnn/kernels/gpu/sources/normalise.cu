@@ -30,15 +30,12 @@ extern "C" __global__ void lrn(const T* x, long long x_image, int x_row, int x_p
                                PIXEL_PARAMETERS) {
     const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (item >= items) return;
-    const int groups = bytes_of(channels), channel = (int)(item % groups) * 8;
-    const long long pixel = item / groups;
-    const int w = (int)(pixel % width), h = (int)(pixel / width % height);
-    const int n = (int)(pixel / width / height), count = smaller(8, channels - channel);
-    const T* from = x + n * x_image + (long long)h * x_row + w * x_pixel;
+    const Place at(item, height, width, channels);
+    const T* from = at.of(x, x_image, x_row, x_pixel) - at.channel;
     T v[8], sums[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    load8(from + channel, count, (T)0, v);
+    load8(from + at.channel, at.count, (T)0, v);
     for (int k = -before; k <= 7 + after; k++) {  // each near channel once, for all it is near to
-        const int c = channel + k;
+        const int c = at.channel + k;
         if (c < 0 || c >= channels) continue;
         const T square = from[c] * from[c];
 #pragma unroll
@@ -47,7 +44,7 @@ extern "C" __global__ void lrn(const T* x, long long x_image, int x_row, int x_p
     }
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] *= power(sums[i] * alpha_each + bias, beta);
-    store8(y + pixel * channels + channel, count, v);
+    store8(y + at.pixel * channels + at.channel, at.count, v);
 }
 
 // x may be of fewer images, and is repeated.
@@ -57,17 +54,14 @@ extern "C" __global__ void lrn_transposed(
     PIXEL_PARAMETERS) {
     const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (item >= items) return;
-    const int groups = bytes_of(channels), channel = (int)(item % groups) * 8;
-    const long long pixel = item / groups;
-    const int w = (int)(pixel % width), h = (int)(pixel / width % height);
-    const int n = (int)(pixel / width / height), count = smaller(8, channels - channel);
-    const T* at = x + n % x_images * x_image + (long long)h * x_row + w * x_pixel;
-    const T* from = p + n * p_image + (long long)h * p_row + w * p_pixel;
+    const Place place(item, height, width, channels);
+    const T* from = place.of(p, p_image, p_row, p_pixel) - place.channel;
+    const T* at = x + place.n % x_images * x_image + (long long)place.h * x_row + place.w * x_pixel;
     T v[8], around[8] = {0, 0, 0, 0, 0, 0, 0, 0};
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] = 0;
     for (int k = -after; k <= 7 + before; k++) {
-        const int c = channel + k;
+        const int c = place.channel + k;
         if (c < 0 || c >= channels) continue;
         const T s = near_squares(at, c, channels, before, after, alpha_each, bias);
         const T shrunk = power(s, beta), other = from[c] * at[c] * shrunk / s;
@@ -79,8 +73,8 @@ extern "C" __global__ void lrn_transposed(
     }
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        if (i < count) v[i] -= around[i] * at[channel + i] * (2 * alpha_each * beta);
-    store8(y + pixel * channels + channel, count, v);
+        if (i < place.count) v[i] -= around[i] * at[place.channel + i] * (2 * alpha_each * beta);
+    store8(y + place.pixel * channels + place.channel, place.count, v);
 }
 
 #define THREADS 128

@@ -9,22 +9,19 @@ extern "C" __global__ void parts(
     int width, int channels, long long items) {
     const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (item >= items) return;
-    const int groups = bytes_of(channels), channel = (int)(item % groups) * 8;
-    const long long pixel = item / groups;
-    const int w = (int)(pixel % width), h = (int)(pixel / width % height);
-    const int n = (int)(pixel / width / height), count = smaller(8, channels - channel);
-    const long long* own = places + 4 * n;
-    const int row = (int)own[0] + h, column = (int)own[1] + w;
+    const Place at(item, height, width, channels);
+    const long long* own = places + 4 * at.n;
+    const int row = (int)own[0] + at.h, column = (int)own[1] + at.w;
     const int inner_row = row - (int)own[2], inner_column = column - (int)own[3];
     T v[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] = filling;
     if (inner_row >= 0 && inner_row < changed_height && inner_column >= 0 &&
         inner_column < changed_width)
-        load8(changed + n * changed_image + (long long)inner_row * changed_row +
-                  inner_column * changed_pixel + channel, count, filling, v);
+        load8(changed + at.n * changed_image + (long long)inner_row * changed_row +
+                  inner_column * changed_pixel + at.channel, at.count, filling, v);
     else if (row >= 0 && row < clean_height && column >= 0 && column < clean_width)
-        load8(clean + (long long)row * clean_row + column * clean_pixel + channel, count, filling,
-              v);
-    store8(y + pixel * channels + channel, count, v);
+        load8(clean + (long long)row * clean_row + column * clean_pixel + at.channel, at.count,
+              filling, v);
+    store8(y + at.pixel * channels + at.channel, at.count, v);
 }

@@ -16,23 +16,6 @@
     int kernel_width, int stride_height, int stride_width, int pad_top, int pad_left, \
     int dilation_height, int dilation_width
 
-// Which pixel, which eight channels of it, and how many of those exist.
-struct Place {
-    int n, h, w, channel, count;
-    long long pixel;
-
-    __device__ __forceinline__ Place(long long item, int height, int width, int channels) {
-        const int groups = bytes_of(channels);
-        pixel = item / groups;
-        channel = (int)(item - pixel * groups) * 8;
-        const int line = (int)(pixel / width);
-        w = (int)(pixel - (long long)line * width);
-        n = line / height;
-        h = line - n * height;
-        count = smaller(8, channels - channel);
-    }
-};
-
 // The bits of eight channels whose switch is `tap`.
 __device__ __forceinline__ int matching(const byte* planes, long long plane, int bits, int tap) {
     int match = 255;
