@@ -148,3 +148,15 @@ def test_equal_windows_tie_on_a_card_too(cupy, pair):
     for _ in range(3):
         tape = card.record(cupy.array(x))
         close(tape.backward(seeds.logit(tape)).get(), host.backward(seeds.logit(host)), 1e-5)
+
+
+def test_elementwise_blocks_keep_channels_last(cupy, rng):
+    from minicnn import nn
+
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), nn.Tanh(), nn.Conv2d(8, 4, 3))
+    net = model.network((3, 9, 9))
+    card, x = net.to("cuda"), rng.standard_normal((2, 3, 9, 9)).astype(np.float32)
+    for _ in range(3):
+        values = card.values({"image": cupy.array(x)}, ["1", "2", "3"])
+        close(values["3"].get(), net(x))
+    assert values["2"].strides[1] == 4

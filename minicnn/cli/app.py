@@ -135,7 +135,7 @@ def check_device(device: str, cards: bool = True) -> None:
     if found.kind == "cuda":
         if not cards:
             raise InputError(f"--device {device}: this command computes on the CPU only (so far).")
-        cuda(found.index)
+        cuda(found.index).cuda.Device(found.index).use()  # CuPy computes on its current card
 
 
 def check_outputs(out: Path | None, save: Path | None) -> None:

@@ -81,6 +81,9 @@ CAPTURABLE = (
 )
 """Blocks whose work is kernels on arrays of the card alone; what is not here is not captured."""
 
+ELEMENTWISE = (Add, Divide, Exp, Log, Multiply, Scale, Sigmoid, Subtract, Tanh)
+"""Blocks without a statistic that do the same to every number."""
+
 Values = dict[str, Any]
 Statistics = dict[str, Packed]
 
@@ -217,6 +220,9 @@ class CardPlan:
             return self._side_by_side(node, operands)
         if isinstance(block, Stacked) and self._lies_in_planes(node):
             return self._stacked(node, block, operands[0])
+        if isinstance(block, ELEMENTWISE) and self._are_alike(node, operands):
+            last = [x.transpose(0, 2, 3, 1) for x in operands]  # which CuPy's results keep
+            return block.forward(*last)[0].transpose(0, 3, 1, 2)
         y, statistic = block.forward(*operands)
         if statistic is not None and node.name in self.keeping:
             kept[node.name].planes[...] = statistic.planes
@@ -224,6 +230,11 @@ class CardPlan:
 
     def _lies_in_planes(self, node: Node) -> bool:
         return len(self.shapes[node.name]) == 4 and node.name not in self._foreign
+
+    def _are_alike(self, node: Node, operands: Sequence[Any]) -> bool:
+        """Whether all are images of the result's shape."""
+        shape = self.shapes[node.name]
+        return self._lies_in_planes(node) and all(x.shape == shape for x in operands)
 
     def _side_by_side(self, node: Node, operands: Sequence[Any]) -> Any:
         """A concatenation of channels, with channels last."""

@@ -95,6 +95,9 @@ class _Device:
     def __exit__(self, *error):
         return None
 
+    def use(self):
+        pass
+
     def synchronize(self):
         _forbidden_in_capture("synchronize")
 
