@@ -22,6 +22,7 @@ from minicnn.attribution.conservation import conservation
 from minicnn.attribution.methods import method
 from minicnn.attribution.sanity import randomisation
 from minicnn.data import Images, bundled_digits
+from minicnn.figures.panels import support_box
 
 PICTURES = Path(__file__).parent / "pictures"
 SIMILAR = 0.97
@@ -110,3 +111,9 @@ if __name__ == "__main__":
     for name, function in DRAWN.items():
         Image.fromarray(pixels(function())).save(PICTURES / f"{name}.png", optimize=True)
         print(PICTURES / f"{name}.png")
+
+
+def test_the_box_leaves_rounding_out():
+    values = np.full((1, 20, 20), 1e-8, np.float32)
+    values[:, 6:9, 10:13] = 0.4
+    assert support_box([values]) == (6, 10, 9, 13)

@@ -10,7 +10,7 @@ import pytest
 
 from minicnn import functional as F
 from minicnn import nn
-from minicnn.errors import ShapeError, UnknownNameError
+from minicnn.errors import InputError, ShapeError, UnknownNameError
 from minicnn.tensor import Tensor
 
 
@@ -282,3 +282,13 @@ def test_models_are_freed():
         assert [reference() for reference in held] == [None] * 6
     finally:
         gc.enable()
+
+
+def test_modules_in_dicts_count_and_sequential_takes_modules_only():
+    model = nn.Module()
+    model.branches = {"a": nn.Linear(8, 2), "b": nn.Linear(8, 3)}
+    assert list(model.named_parameters()) == [
+        "branches.a.weight", "branches.a.bias", "branches.b.weight", "branches.b.bias",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="number 0 is a list"):
+        nn.Sequential([nn.Linear(8, 8)])

@@ -22,6 +22,7 @@ def main() -> None:
 
     notice = _Notice()
     code: str | int | None = 0
+    told = False
     with warnings.catch_warnings(), announced(notice):
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}.", file=sys.stderr)
         try:
@@ -29,7 +30,7 @@ def main() -> None:
         except KeyboardInterrupt:
             code = 130
         except SystemExit as end:  # how the application ends, also after Ctrl-C
-            code = end.code
+            code, told = end.code, not _is_by_ctrl_c(end)
         except (MiniCNNError, MemoryError, OSError) as error:
             if debug:
                 raise
@@ -38,9 +39,15 @@ def main() -> None:
             sys.exit(2)
         finally:
             notice.end()
-    if code == 130:  # by now whatever was interrupted is closed, progress bars too
+    if code == 130 and not told:  # by now whatever was interrupted is closed, progress bars too
         print("Interrupted. The same command goes on where a scan stopped.", file=sys.stderr)
     sys.exit(code)
+
+
+def _is_by_ctrl_c(end: SystemExit) -> bool:
+    """Whether Ctrl-C ended the application by itself; a command that caught it has said its own."""
+    cause = end.__context__ and end.__context__.__cause__
+    return isinstance(cause, KeyboardInterrupt)
 
 
 class _Notice:

@@ -35,6 +35,7 @@ __all__ = [
     "Kernels",
     "LabelPattern",
     "Model",
+    "OnlyCPU",
     "Out",
     "Photo",
     "Save",
@@ -101,6 +102,7 @@ Unseeded = Annotated[
     int, typer.Option("--seed", min=0, help="Taken as everywhere; nothing is random here.")
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, or a CUDA card: cuda:0.")]
+OnlyCPU = Annotated[str, typer.Option("--device", help="Where to compute: the cpu (so far).")]
 Folder = Annotated[
     str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")
 ]

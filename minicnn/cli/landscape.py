@@ -12,9 +12,9 @@ import typer
 
 from minicnn import figures
 from minicnn.cli.app import (
-    Device,
     Kernels,
     Model,
+    OnlyCPU,
     Out,
     PreprocessName,
     Save,
@@ -106,7 +106,7 @@ def command(
     out: Out = None,
     save: Save = None,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: OnlyCPU = "cpu",
     preprocess: PreprocessName = None,
     kernel: Kernels = None,
     threads: Threads = None,

@@ -64,9 +64,11 @@ def command(
     check_device(device)
     which = numbers(channels, "--channels") or []
     chosen = which[0] if channels.strip().isdecimal() else which
-    out = out or named_after(Path(model).stem, Path(photo).stem, "activations")
-    check_outputs(out, save)
+    if out is not None:
+        check_outputs(out, save)
     network = open_model(model, preprocess, device)
+    out = out or named_after(network.name, Path(photo).stem, "activations")
+    check_outputs(out, save)
     warn_if_assumed(network)
     x, seen = open_photo(photo, network)
     found = activations(network, x, layer_names(layers), chosen)

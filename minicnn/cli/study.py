@@ -10,7 +10,7 @@ import typer
 from minicnn import figures
 from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
-    Device,
+    OnlyCPU,
     Out,
     Save,
     Seed,
@@ -50,7 +50,7 @@ def command(
     save: Save = None,
     seed: Seed = 0,
     threads: Threads = None,
-    device: Device = "cpu",
+    device: OnlyCPU = "cpu",
 ) -> None:
     """Run a study: print its numbers and what to see in them, and draw its figure.
 

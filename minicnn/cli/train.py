@@ -111,7 +111,7 @@ def train(
                              report=shown.step, on_epoch=shown.epoch)  # fmt: skip
         except KeyboardInterrupt:
             shown.stop()
-            print(f"Interrupted. To go on: {_again()}", file=sys.stderr)
+            print(f"Interrupted. {_how_to_go_on(state)}", file=sys.stderr)
             raise typer.Exit(130) from None
         result = nn.evaluate(model, test)
         command = shlex.join(["minicnn", *sys.argv[1:]])
@@ -144,6 +144,13 @@ def _check_state(state: Path, resume: bool) -> None:
             f"{state} holds the state of an earlier run. Go on with --resume, remove it, or name "
             f"another --out."
         )
+
+
+def _how_to_go_on(state: Path) -> str:
+    """What to type after Ctrl-C."""
+    if not state.exists():
+        return "No epoch was done yet, so nothing is kept: the same command starts anew."
+    return f"To go on: {_again()}"
 
 
 def _again() -> str:

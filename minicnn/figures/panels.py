@@ -15,9 +15,11 @@ from minicnn.figures.display import display_named
 
 __all__ = ["comparison_figure", "family_figure", "selectivity_figure", "support_box"]
 
+DUST = 1e-4  # of the largest value: Winograd's rounding stays below
+
 
 def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
-    """The rectangle outside of which all maps drawn are zero.
+    """The rectangle outside of which all maps drawn are zero, up to rounding.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
     tuple of int or None
         (top, left, bottom, right); None where it is nearly the whole image, or nothing.
     """
-    live = np.any([np.any(values != 0, axis=0) for values in pictures], axis=0)  # (H, W)
+    live = np.any([_above_dust(values) for values in pictures], axis=0)  # (H, W)
     rows, columns = np.flatnonzero(live.any(axis=1)), np.flatnonzero(live.any(axis=0))
     if not len(rows):
         return None
@@ -37,6 +39,13 @@ def support_box(pictures: Sequence[np.ndarray]) -> Box | None:
     if _share((top, left, bottom, right), live.shape) > 0.9:
         return None
     return int(top), int(left), int(bottom), int(right)
+
+
+def _above_dust(values: np.ndarray) -> np.ndarray:
+    """Where a map (C, H, W) holds more than kernels leave by rounding: (H, W)."""
+    sizes = np.abs(values).max(axis=0)
+    live: np.ndarray = sizes > DUST * sizes.max()
+    return live
 
 
 def _share(box: Box, size: tuple[int, ...]) -> float:

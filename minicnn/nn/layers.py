@@ -56,6 +56,12 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module) -> None:
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise InputError(
+                    f"Sequential takes modules, one after the other: Sequential(first, second); "
+                    f"number {place} is a {type(layer).__name__}."
+                )
         self.layers = list(layers)
 
     def children(self) -> dict[str, Module]:

@@ -10,8 +10,8 @@ are its modules; all are plain attributes, found by looking:
         def forward(self, x):
             return self.second(F.relu(self.first(x)))
 
-Lists and tuples of modules count too. `model.network(shape)` is the model as a graph of named
-blocks, frozen as it is in evaluation: that is what is planned, looked into, saved as ONNX.
+Lists, tuples and dicts of modules count too. `model.network(shape)` is the model as a graph of
+named blocks, frozen as it is in evaluation: that is what is planned, looked into, saved as ONNX.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ class Module:
     # What it is made of
 
     def children(self) -> dict[str, Module]:
-        """The modules among its attributes, those in lists by number: "blocks.0"."""
+        """The modules among its attributes, those in lists and dicts too: "blocks.0"."""
         found: dict[str, Module] = {}
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 found[name] = value
-            elif isinstance(value, (list, tuple)):
-                members = enumerate(value)
+            elif isinstance(value, (list, tuple, dict)):
+                members = value.items() if isinstance(value, dict) else enumerate(value)
                 found |= {f"{name}.{i}": m for i, m in members if isinstance(m, Module)}
         return found
 

@@ -24,10 +24,12 @@ _KERNELS = {
 Size = tuple[int, ...]
 
 
-def _run(name: str, letter: str, x: Any, y: Any, window: Window, size: Size, **more: Any) -> None:
+def _run(name: str, letter: str, x: Any, y: Any, window: Window, **more: Any) -> None:
     """Launch a kernel with a thread for each eight channels of a pixel of y."""
-    out, items = window.output_size(size), prod(plane_shape(y.shape))
-    geometry = {"height": size[0], "width": size[1], "out_height": out[0], "out_width": out[1]}
+    items = prod(plane_shape(y.shape))
+    image, pooled = (y, x) if letter == "p" else (x, y)  # p comes back to the image
+    geometry = {"height": image.shape[2], "width": image.shape[3]}
+    geometry |= {"out_height": pooled.shape[2], "out_width": pooled.shape[3]}
     geometry |= {"channels": y.shape[1], "pad_top": window.pads[0], "pad_left": window.pads[1]}
     for key in ("kernel", "stride", "dilation"):
         geometry[f"{key}_height"], geometry[f"{key}_width"] = getattr(window, key)
@@ -43,13 +45,13 @@ def max_pool(x: Any, window: Window) -> tuple[Any, Packed]:
     y = new_image(x, (*x.shape[:2], *window.output_size(size)))
     switches = unfilled(y, y.shape, window.volume)
     bits = switches.planes.shape[0]
-    _run("max_pool", "x", x, y, window, size, planes=switches.planes, bits=bits)
+    _run("max_pool", "x", x, y, window, planes=switches.planes, bits=bits)
     return y, switches
 
 
 def _unpool(p: Any, window: Window, size: Size, **more: Any) -> Any:
     p, y = channels_last(p), new_image(p, (*p.shape[:2], *size))
-    _run("unpool", "p", p, y, window, size, **more)
+    _run("unpool", "p", p, y, window, **more)
     return y
 
 
@@ -72,8 +74,8 @@ def gather(x: Any, switches: Packed, window: Window) -> Any:
     x = channels_last(x)
     y = new_image(x, (*x.shape[:2], *switches.shape[2:]))
     _run(
-        "gather", "x", x, y, window, x.shape[2:], planes=switches.planes,
-        bits=switches.planes.shape[0], switch_images=switches.shape[0],
+        "gather", "x", x, y, window, planes=switches.planes, bits=switches.planes.shape[0],
+        switch_images=switches.shape[0],
     )  # fmt: skip
     return y
 
@@ -89,12 +91,12 @@ def average_pool(x: Any, window: Window, include_pad: bool) -> Any:
     """Means over windows; see `reference.average_pool`."""
     x, size = channels_last(x), x.shape[2:]
     y = new_image(x, (*x.shape[:2], *window.output_size(size)))
-    _run("average_pool", "x", x, y, window, size, **_counting(window, include_pad))
+    _run("average_pool", "x", x, y, window, **_counting(window, include_pad))
     return y
 
 
 def average_unpool(p: Any, window: Window, include_pad: bool, size: Size) -> Any:
     """Spread p over windows; see `reference.average_unpool`."""
     p, y = channels_last(p), new_image(p, (*p.shape[:2], *size))
-    _run("average_unpool", "p", p, y, window, size, **_counting(window, include_pad))
+    _run("average_unpool", "p", p, y, window, **_counting(window, include_pad))
     return y

@@ -7,6 +7,17 @@
 #include "common.cuh"
 #include "ending.cuh"
 
+// Where on an axis a tap reads; outside, below 0 or from its size on, there is nothing.
+__device__ __forceinline__ int source(int place, int tap, int stride, int pad, int dilation) {
+#if TRANSPOSED
+    const int begin = place + pad - dilation * tap;
+    if (stride == 1) return begin;
+    return begin % stride ? -1 : begin / stride;
+#else
+    return stride * place - pad + dilation * tap;
+#endif
+}
+
 extern "C" __global__ void depthwise(
     const T* x, long long x_image, int x_row, int x_pixel, int height, int width, const T* weights,
     int padded, long long items, int kernel_height, int kernel_width, int stride_height,
@@ -17,22 +28,10 @@ extern "C" __global__ void depthwise(
     const Place at(item, out_height, out_width, out_channels);
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8], tap[8];
     for (int down = 0; down < kernel_height; down++) {
-#if TRANSPOSED
-        const int above = at.h + pad_top - dilation_height * down;
-        if (above % stride_height) continue;
-        const int h = above / stride_height;
-#else
-        const int h = stride_height * at.h - pad_top + dilation_height * down;
-#endif
+        const int h = source(at.h, down, stride_height, pad_top, dilation_height);
         if (h < 0 || h >= height) continue;
         for (int across = 0; across < kernel_width; across++) {
-#if TRANSPOSED
-            const int before = at.w + pad_left - dilation_width * across;
-            if (before % stride_width) continue;
-            const int w = before / stride_width;
-#else
-            const int w = stride_width * at.w - pad_left + dilation_width * across;
-#endif
+            const int w = source(at.w, across, stride_width, pad_left, dilation_width);
             if (w < 0 || w >= width) continue;
             load8(x + at.n * x_image + (long long)h * x_row + w * x_pixel + at.channel, at.count,
                   (T)0, v);

@@ -16,6 +16,44 @@
     int kernel_width, int stride_height, int stride_width, int pad_top, int pad_left, \
     int dilation_height, int dilation_width
 
+// Taps count within the image widened by this much: 0, or the pads where they count.
+#define COUNTED_PARAMETERS int count_top, int count_left, int count_bottom, int count_right
+
+// Taps first .. last - 1 of a window on an axis: those that lie within least .. most - 1.
+struct Taps {
+    int first, last;
+
+    __device__ __forceinline__ Taps(int begin, int kernel, int dilation, int least, int most) {
+        first = begin >= least ? 0 : (least - begin + dilation - 1) / dilation;
+        last = begin + dilation * (kernel - 1) < most ? kernel
+               : begin < most                         ? (most - begin + dilation - 1) / dilation
+                                                      : 0;
+    }
+
+    // How many, but 1 for none, to divide by.
+    __device__ __forceinline__ int count() const { return last > first + 1 ? last - first : 1; }
+};
+
+// Windows first .. last - 1 on an axis: those from whose first to last tap a place lies.
+struct Windows {
+    int end, stride, dilation, first, last;
+
+    __device__ __forceinline__ Windows(int place, int pad, int kernel, int stride, int dilation,
+                                       int windows)
+        : end(place + pad), stride(stride), dilation(dilation) {
+        const int least = end - dilation * (kernel - 1);
+        first = least <= 0 ? 0 : (least + stride - 1) / stride;
+        last = end < 0 ? 0 : smaller(windows, end / stride + 1);
+    }
+
+    // The window's tap at the place; -1 where the place lies between two.
+    __device__ __forceinline__ int tap(int window) const {
+        const int offset = end - stride * window;
+        if (dilation == 1) return offset;
+        return offset % dilation ? -1 : offset / dilation;
+    }
+};
+
 // The bits of eight channels whose switch is `tap`.
 __device__ __forceinline__ int matching(const byte* planes, long long plane, int bits, int tap) {
     int match = 255;
@@ -24,28 +62,6 @@ __device__ __forceinline__ int matching(const byte* planes, long long plane, int
         match &= (tap >> k) & 1 ? found : ~found;
     }
     return match;
-}
-
-// The windows on an axis that cover a place: from the first, while they begin at or before it.
-__device__ __forceinline__ int first_window(int place, int pad, int extent, int stride) {
-    const int least = place + pad - extent + 1;
-    return least <= 0 ? 0 : (least + stride - 1) / stride;
-}
-
-// The tap of a window on an axis that lies at a place; -1 if none does.
-__device__ __forceinline__ int tap_at(int place, int window, int pad, int stride, int dilation) {
-    const int offset = place + pad - stride * window;
-    return offset % dilation ? -1 : offset / dilation;
-}
-
-// How many taps of a window on an axis lie within first .. last - 1; at least 1.
-__device__ __forceinline__ int counted(int begin, int kernel, int dilation, int first, int last) {
-    int count = 0;
-    for (int t = 0; t < kernel; t++) {
-        const int at = begin + dilation * t;
-        count += at >= first && at < last;
-    }
-    return count > 1 ? count : 1;
 }
 
 extern "C" __global__ void max_pool(const T* x, long long x_image, int x_row, int x_pixel, T* y,
@@ -58,16 +74,17 @@ extern "C" __global__ void max_pool(const T* x, long long x_image, int x_row, in
 #pragma unroll
     for (int i = 0; i < 8; i++) best[i] = -INFINITY, switches[i] = 0;
     const int top = stride_height * at.h - pad_top, left = stride_width * at.w - pad_left;
+    const Taps rows(top, kernel_height, dilation_height, 0, height);
+    const Taps columns(left, kernel_width, dilation_width, 0, width);
     const T* image = x + at.n * x_image + at.channel;
-    for (int t = 0, down = 0; down < kernel_height; down++)
-        for (int across = 0; across < kernel_width; across++, t++) {
+    for (int down = rows.first; down < rows.last; down++)
+        for (int across = columns.first; across < columns.last; across++) {
             const int h = top + dilation_height * down, w = left + dilation_width * across;
-            if (h < 0 || h >= height || w < 0 || w >= width) continue;
             load8(image + (long long)h * x_row + w * x_pixel, at.count, (T)0, v);
 #pragma unroll
             for (int i = 0; i < 8; i++)
                 if (v[i] > best[i] || (v[i] != v[i] && best[i] == best[i]))
-                    best[i] = v[i], switches[i] = t;
+                    best[i] = v[i], switches[i] = down * kernel_width + across;
         }
     for (int k = 0; k < bits; k++) {
         int found = 0;
@@ -89,20 +106,18 @@ extern "C" __global__ void unpool(const T* p, long long p_image, int p_row, int 
     const long long each = (long long)out_height * out_width * groups;
     const byte* own = planes + (at.n % switch_images) * each + (at.channel >> 3);
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
-    const int extent_h = dilation_height * (kernel_height - 1) + 1;
-    const int extent_w = dilation_width * (kernel_width - 1) + 1;
-    for (int i = first_window(at.h, pad_top, extent_h, stride_height);
-         i < out_height && stride_height * i <= at.h + pad_top; i++) {
-        const int down = tap_at(at.h, i, pad_top, stride_height, dilation_height);
+    const Windows rows(at.h, pad_top, kernel_height, stride_height, dilation_height, out_height);
+    const Windows columns(at.w, pad_left, kernel_width, stride_width, dilation_width, out_width);
+    for (int i = rows.first; i < rows.last; i++) {
+        const int down = rows.tap(i);
         if (down < 0) continue;
-        for (int j = first_window(at.w, pad_left, extent_w, stride_width);
-             j < out_width && stride_width * j <= at.w + pad_left; j++) {
-            const int across = tap_at(at.w, j, pad_left, stride_width, dilation_width);
+        for (int j = columns.first; j < columns.last; j++) {
+            const int across = columns.tap(j);
             if (across < 0) continue;
             const int tap = down * kernel_width + across;
             const int match =
                 center >= 0 ? (tap == center ? 255 : 0)
-                            : matching(own + (long long)(i * out_width + j) * groups,
+                            : matching(own + ((long long)i * out_width + j) * groups,
                                        each * switch_images, bits, tap);
             if (!match) continue;
             load8(p + at.n * p_image + (long long)i * p_row + j * p_pixel + at.channel, at.count,
@@ -122,25 +137,25 @@ extern "C" __global__ void gather(const T* x, long long x_image, int x_row, int 
     if (item >= items) return;
     const Place at(item, out_height, out_width, channels);
     const long long each = (long long)out_height * out_width * bytes_of(channels);
-    const byte* own = planes + (at.n % switch_images) * each + item % each;
-    T found[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
-    for (int t = 0, down = 0; down < kernel_height; down++)
-        for (int across = 0; across < kernel_width; across++, t++) {
-            const int h = stride_height * at.h - pad_top + dilation_height * down;
-            const int w = stride_width * at.w - pad_left + dilation_width * across;
-            const int match = matching(own, each * switch_images, bits, t);
-            if (!match || h < 0 || h >= height || w < 0 || w >= width) continue;
-            load8(x + at.n * x_image + (long long)h * x_row + w * x_pixel + at.channel, at.count,
-                  (T)0, v);
+    const byte* own = planes + item + (at.n % switch_images - at.n) * each;
+    int switches[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (int k = 0; k < bits; k++) {
+        const int found = own[k * each * switch_images];
 #pragma unroll
-            for (int c = 0; c < 8; c++)
-                if ((match >> c) & 1) found[c] = v[c];
-        }
-    store8(y + at.pixel * channels + at.channel, at.count, found);
+        for (int c = 0; c < 8; c++) switches[c] |= ((found >> c) & 1) << k;
+    }
+    const int top = stride_height * at.h - pad_top, left = stride_width * at.w - pad_left;
+    const T* image = x + at.n * x_image + at.channel;
+    T v[8];
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+        const int down = switches[c] / kernel_width, across = switches[c] - down * kernel_width;
+        const int h = top + dilation_height * down, w = left + dilation_width * across;
+        const bool inside = c < at.count && h >= 0 && h < height && w >= 0 && w < width;
+        v[c] = inside ? image[(long long)h * x_row + w * x_pixel + c] : (T)0;
+    }
+    store8(y + at.pixel * channels + at.channel, at.count, v);
 }
-
-// Taps count within the image widened by `before` and `after`: 0, or the pads where they count.
-#define COUNTED_PARAMETERS int count_top, int count_left, int count_bottom, int count_right
 
 extern "C" __global__ void average_pool(const T* x, long long x_image, int x_row, int x_pixel,
                                         T* y, long long items, COUNTED_PARAMETERS,
@@ -149,19 +164,20 @@ extern "C" __global__ void average_pool(const T* x, long long x_image, int x_row
     if (item >= items) return;
     const Place at(item, out_height, out_width, channels);
     const int top = stride_height * at.h - pad_top, left = stride_width * at.w - pad_left;
+    const Taps rows(top, kernel_height, dilation_height, 0, height);
+    const Taps columns(left, kernel_width, dilation_width, 0, width);
+    const T* image = x + at.n * x_image + at.channel;
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
-    for (int down = 0; down < kernel_height; down++)
-        for (int across = 0; across < kernel_width; across++) {
+    for (int down = rows.first; down < rows.last; down++)
+        for (int across = columns.first; across < columns.last; across++) {
             const int h = top + dilation_height * down, w = left + dilation_width * across;
-            if (h < 0 || h >= height || w < 0 || w >= width) continue;
-            load8(x + at.n * x_image + (long long)h * x_row + w * x_pixel + at.channel, at.count,
-                  (T)0, v);
+            load8(image + (long long)h * x_row + w * x_pixel, at.count, (T)0, v);
 #pragma unroll
             for (int c = 0; c < 8; c++) sums[c] += v[c];
         }
-    const int count =
-        counted(top, kernel_height, dilation_height, -count_top, height + count_bottom) *
-        counted(left, kernel_width, dilation_width, -count_left, width + count_right);
+    const Taps high(top, kernel_height, dilation_height, -count_top, height + count_bottom);
+    const Taps wide(left, kernel_width, dilation_width, -count_left, width + count_right);
+    const int count = high.count() * wide.count();
 #pragma unroll
     for (int c = 0; c < 8; c++) sums[c] /= count;
     store8(y + at.pixel * channels + at.channel, at.count, sums);
@@ -174,22 +190,21 @@ extern "C" __global__ void average_unpool(const T* p, long long p_image, int p_r
     if (item >= items) return;
     const Place at(item, height, width, channels);
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
-    const int extent_h = dilation_height * (kernel_height - 1) + 1;
-    const int extent_w = dilation_width * (kernel_width - 1) + 1;
-    for (int i = first_window(at.h, pad_top, extent_h, stride_height);
-         i < out_height && stride_height * i <= at.h + pad_top; i++) {
-        if (tap_at(at.h, i, pad_top, stride_height, dilation_height) < 0) continue;
-        const int rows = counted(stride_height * i - pad_top, kernel_height, dilation_height,
-                                 -count_top, height + count_bottom);
-        for (int j = first_window(at.w, pad_left, extent_w, stride_width);
-             j < out_width && stride_width * j <= at.w + pad_left; j++) {
-            if (tap_at(at.w, j, pad_left, stride_width, dilation_width) < 0) continue;
-            const T count = rows * counted(stride_width * j - pad_left, kernel_width,
-                                           dilation_width, -count_left, width + count_right);
+    const Windows rows(at.h, pad_top, kernel_height, stride_height, dilation_height, out_height);
+    const Windows columns(at.w, pad_left, kernel_width, stride_width, dilation_width, out_width);
+    for (int i = rows.first; i < rows.last; i++) {
+        if (rows.tap(i) < 0) continue;
+        const Taps high(stride_height * i - pad_top, kernel_height, dilation_height, -count_top,
+                        height + count_bottom);
+        for (int j = columns.first; j < columns.last; j++) {
+            if (columns.tap(j) < 0) continue;
+            const Taps wide(stride_width * j - pad_left, kernel_width, dilation_width, -count_left,
+                            width + count_right);
+            const T share = (T)1 / (high.count() * wide.count());
             load8(p + at.n * p_image + (long long)i * p_row + j * p_pixel + at.channel, at.count,
                   (T)0, v);
 #pragma unroll
-            for (int c = 0; c < 8; c++) sums[c] += v[c] / count;
+            for (int c = 0; c < 8; c++) sums[c] += v[c] * share;
         }
     }
     store8(y + at.pixel * channels + at.channel, at.count, sums);
