@@ -71,12 +71,18 @@ struct Place {
     long long pixel;
 
     __device__ __forceinline__ Place(long long item, int height, int width, int channels) {
-        const int groups = bytes_of(channels);
-        pixel = item / groups;
+        const unsigned groups = bytes_of(channels);
+        unsigned line;
+        if (item >> 31) {  // divisions of long numbers take long
+            pixel = item / groups;
+            line = (unsigned)(pixel / width);
+        } else {
+            pixel = (unsigned)item / groups;
+            line = (unsigned)pixel / (unsigned)width;
+        }
         channel = (int)(item - pixel * groups) * 8;
-        const int line = (int)(pixel / width);
         w = (int)(pixel - (long long)line * width);
-        n = line / height;
+        n = line / (unsigned)height;
         h = line - n * height;
         count = smaller(8, channels - channel);
     }

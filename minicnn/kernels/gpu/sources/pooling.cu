@@ -19,15 +19,15 @@
 // Taps count within the image widened by this much: 0, or the pads where they count.
 #define COUNTED_PARAMETERS int count_top, int count_left, int count_bottom, int count_right
 
-// Taps first .. last - 1 of a window on an axis: those that lie within least .. most - 1.
+// Taps first .. last - 1 of a window on an axis: those that lie within least .. most - 1; none
+// where last <= first.
 struct Taps {
     int first, last;
 
     __device__ __forceinline__ Taps(int begin, int kernel, int dilation, int least, int most) {
         first = begin >= least ? 0 : (least - begin + dilation - 1) / dilation;
         last = begin + dilation * (kernel - 1) < most ? kernel
-               : begin < most                         ? (most - begin + dilation - 1) / dilation
-                                                      : 0;
+                                                      : (most - begin + dilation - 1) / dilation;
     }
 
     // How many, but 1 for none, to divide by.
