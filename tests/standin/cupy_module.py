@@ -6,11 +6,10 @@ array lie guards that no kernel may overwrite, and new memory is full of NaN. Ca
 what was done and do it again on the same memory.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from standin.compiling import RawModule  # noqa: F401  (part of the module's face)
+from standin.face import ATTRIBUTES, FUNCTIONS, check_face
 
 __version__ = "14.0.0"
 GUARD = 64
@@ -25,26 +24,6 @@ def note(run, alive=()):
     """Remember a piece of work, if a stream is capturing."""
     if _capture is not None:
         _capture.append((run, alive))
-
-
-def _face():
-    """What CuPy has: parameters by function, and the attributes of its arrays."""
-    text = Path(__file__).with_name("face.txt").read_text()
-    functions, attributes = text.split("\n\n")
-    lines = [line.split() for line in functions.splitlines()[1:]]
-    return {name: set(parameters) for name, *parameters in lines}, set(attributes.split())
-
-
-FUNCTIONS, ATTRIBUTES = _face()
-
-
-def _check_face(name, kwargs):
-    """Refuse what CuPy does not have."""
-    if name not in FUNCTIONS:
-        raise TypeError(f"CuPy has no function {name}")
-    unknown = kwargs.keys() - FUNCTIONS[name]
-    if unknown and not any(one.startswith("*") for one in FUNCTIONS[name]):
-        raise TypeError(f"cupy.{name} has no {', '.join(unknown)}")
 
 
 def _forbidden_in_capture(what):
@@ -282,14 +261,14 @@ class ndarray:
         return f"stand-in {self._host!r}"
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        _check_face(ufunc.__name__, {})
+        check_face(ufunc.__name__, {})
         if method != "__call__":
             return NotImplemented  # CuPy does not dispatch other methods of ufuncs
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return _computed(function, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
-        _check_face(function.__name__, kwargs)
+        check_face(function.__name__, kwargs)
         if function is np.matmul:
             _no_cublas()
         if function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like):
