@@ -1,10 +1,13 @@
-"""Training on a card: modules, states that go on elsewhere, and the command."""
+"""Training on a card: optimisers, modules, states that go on elsewhere, and the command."""
 
 import numpy as np
+import pytest
 from test_gpu_cli import run
 
 import minicnn
 from minicnn import data, nn
+from minicnn.kernels import reference
+from minicnn.kernels.gpu import learning
 
 
 def small():
@@ -49,3 +52,61 @@ def test_the_command(cupy, tmp_path, monkeypatch):
                "--device", "cuda:0")  # fmt: skip
     assert "test accuracy" in said
     assert (tmp_path / "lenet.onnx").exists()
+
+
+# Optimisers, run on the CPU from the card's source, against the reference
+
+SGD = [
+    {"rate": 0.1}, {"rate": 0.1, "decay": 0.01}, {"rate": 0.1, "momentum": 0.9},
+    {"rate": 0.1, "momentum": 0.9, "dampening": 0.1, "decay": 0.01},
+    {"rate": 0.1, "momentum": 0.9, "nesterov": True},
+]  # fmt: skip
+ADAM = [
+    {}, {"rate": 0.01, "decay": 0.1}, {"rate": 0.01, "betas": (0.8, 0.99), "epsilon": 1e-3},
+    {"rate": np.float64(0.01), "decay": 0.1, "decoupled": True},
+]  # fmt: skip
+PLACES = {  # which part of arrays (8, 131) is learnt
+    "one number": np.s_[:1, :1], "aligned": np.s_[4:], "crooked": np.s_[1:], "few": np.s_[4, :3],
+    "every second": np.s_[:, ::2], "columns": np.s_[:, 1:9],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_optimisers_in_place(cupy, rng, place, dtype):
+    tolerance = {"rtol": 2e-6, "atol": 1e-7} if dtype == np.float32 else {"rtol": 1e-13}
+    gradients = rng.standard_normal((3, 8, 131)).astype(dtype)
+    start = [rng.standard_normal((8, 131)).astype(dtype), *np.zeros((2, 8, 131), dtype)]
+    for settings in (*SGD, *ADAM):
+        host, card = [a.copy() for a in start], [cupy.array(a) for a in start]
+        name, states = ("sgd", int("momentum" in settings)) if settings in SGD else ("adam", 2)
+        for step, gradient in enumerate(gradients, 1):
+            more = (step,) if name == "adam" else ()
+            for module, arrays, given in (
+                (reference, host, gradient),
+                (learning, card, cupy.array(gradient)),
+            ):
+                w, *rest = (a[place] for a in arrays[: 1 + states])
+                getattr(module, name)(w, given[place], *rest, *more, **settings)
+        for got, wanted in zip(card, host):  # the rest of each array stays as it was
+            np.testing.assert_allclose(got.get(), wanted, **tolerance, err_msg=str(settings))
+
+
+def test_adam_keeps_the_digits_of_its_settings(cupy, rng):
+    gradient = rng.standard_normal(50).astype(np.float32)
+    w, mean, square = (cupy.array(np.zeros(50, np.float32)) for _ in range(3))
+    learning.adam(w, cupy.array(gradient), mean, square, 1)
+    np.testing.assert_allclose(mean.get(), 0.1 * gradient.astype(float), rtol=3e-7)
+    np.testing.assert_allclose(square.get(), 0.001 * gradient.astype(float) ** 2, rtol=3e-7)
+
+
+def test_turned_filters_and_nan_are_learnt_as_the_reference_has_it(cupy, rng):
+    w, gradient = rng.standard_normal((2, 4, 3, 3, 2)).transpose(0, 4, 1, 2, 3)
+    gradient[0, 0, 0, 0] = np.nan
+    there = cupy.array(np.ascontiguousarray(w.transpose(1, 2, 3, 0))).transpose(3, 0, 1, 2)
+    learning.sgd(there, cupy.array(gradient), rate=0.1)
+    reference.sgd(w, gradient, rate=0.1)
+    np.testing.assert_allclose(there.get(), w, rtol=1e-13)
+    straight = cupy.array(np.zeros(w.shape))
+    learning.sgd(straight, cupy.array(gradient), rate=0.1)
+    np.testing.assert_allclose(straight.get(), -0.1 * gradient, rtol=1e-13)

@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.kernels import reference
-from minicnn.kernels.devices import module_of
+from minicnn.kernels.devices import module_of, on_gpu
 from minicnn.kernels.gpu.code import Kernel, blocks_of
+from minicnn.kernels.gpu.images import aligned
 
 __all__ = ["adam", "sgd"]
 
-BLOCK = 256
+BLOCK, EACH = 256, 4  # threads, and numbers each
 _SGD, _ADAM = Kernel("learning", "sgd"), Kernel("learning", "adam")
 
 
 def _in_one_piece(*arrays: Any) -> bool:
-    return all(a.flags.c_contiguous and a.size for a in arrays)
+    return all(a.flags.c_contiguous and a.size and a.dtype == arrays[0].dtype for a in arrays)
+
+
+def _launch(kernel: Kernel, w: Any, **arguments: Any) -> None:
+    rows = [a.reshape(1, -1) for a in (w, *arguments.values()) if on_gpu(a)]
+    kernel(
+        (blocks_of(w.size, BLOCK * EACH),), BLOCK, w.dtype, {"ALIGNED": aligned(*rows)},
+        w=w, **arguments, count=w.size,
+    )  # fmt: skip
 
 
 def sgd(
@@ -36,10 +45,9 @@ def sgd(
                       decay=decay, nesterov=nesterov)  # fmt: skip
         return
     gradient = module_of(w).ascontiguousarray(gradient)
-    _SGD(
-        (blocks_of(w.size, BLOCK),), BLOCK, w.dtype,
-        w=w, gradient=gradient, velocity=velocity, rate=rate, momentum=momentum,
-        kept=1 - dampening, decay=decay, nesterov=int(nesterov), count=w.size,
+    _launch(
+        _SGD, w, gradient=gradient, velocity=velocity, rate=rate, momentum=momentum,
+        kept=1 - dampening, decay=decay, nesterov=int(nesterov),
     )  # fmt: skip
 
 
@@ -63,10 +71,9 @@ def adam(
         return
     gradient = module_of(w).ascontiguousarray(gradient)
     first, second = betas
-    _ADAM(
-        (blocks_of(w.size, BLOCK),), BLOCK, w.dtype,
-        w=w, gradient=gradient, mean=mean, square=square, first=first, second=second,
-        epsilon=epsilon, decay=0.0 if decoupled else decay,
+    _launch(
+        _ADAM, w, gradient=gradient, mean=mean, square=square, first=first, first_new=1 - first,
+        second=second, second_new=1 - second, epsilon=epsilon, decay=0.0 if decoupled else decay,
         shrink=1 - rate * decay if decoupled else 1.0, rate_now=rate / (1 - first**step),
-        square_now=1 / (1 - second**step), count=w.size,
+        square_now=1 / (1 - second**step),
     )  # fmt: skip

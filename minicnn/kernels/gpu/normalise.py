@@ -13,6 +13,7 @@ from minicnn.kernels.packed import plane_shape
 __all__ = ["log_softmax", "lrn", "lrn_transposed", "softmax"]
 
 BLOCK = 128
+THREADS, EACH = 256, 4  # of softmax: threads a block, and channels that are worth a thread
 _LRN, _LRN_TRANSPOSED = Kernel("normalise", "lrn"), Kernel("normalise", "lrn_transposed")
 _SOFTMAX = Kernel("normalise", "softmax")
 
@@ -43,7 +44,7 @@ def lrn_transposed(p: Any, x: Any, size: int, alpha: float, beta: float, bias: f
     p, x, y = channels_last(p), channels_last(x), new_image(p, p.shape)
     sizes = _sizes(p)
     _LRN_TRANSPOSED(
-        (blocks_of(sizes["items"], BLOCK),), BLOCK, p.dtype, {"ALIGNED": aligned(y)},
+        (blocks_of(sizes["items"], BLOCK),), BLOCK, p.dtype, {"ALIGNED": aligned(p, x, y)},
         **steps("p", p), **steps("x", x), x_images=x.shape[0], y=y,
         **_settings(size, alpha, beta, bias), **sizes,
     )  # fmt: skip
@@ -51,14 +52,18 @@ def lrn_transposed(p: Any, x: Any, size: int, alpha: float, beta: float, bias: f
 
 
 def _softmax(x: Any, axis: int, logarithm: bool) -> Any:
-    if axis % x.ndim != 1:
+    if axis % x.ndim != 1 or x.ndim > 4:
         return (reference.log_softmax if logarithm else reference.softmax)(x, axis)
     x, y = channels_last(x), new_image(x, x.shape)
     height, width = (*x.shape[2:], 1, 1)[:2]
+    channels, pixels = x.shape[1], x.shape[0] * height * width
+    group = 1  # threads a pixel
+    while group < THREADS and group * EACH < channels:
+        group *= 2
     _SOFTMAX(
-        (x.shape[0] * height * width,), 128, x.dtype,
-        **steps("x", x), y=y, height=height, width=width, channels=x.shape[1],
-        logarithm=int(logarithm),
+        (blocks_of(pixels * group, THREADS),), THREADS, x.dtype,
+        **steps("x", x), y=y, height=height, width=width, channels=channels, group=group,
+        logarithm=int(logarithm), pixels=pixels,
     )  # fmt: skip
     return y
 
