@@ -113,6 +113,11 @@ class Structure:
         """The same network with other fields: how cut and reversed networks are made."""
         return replace(self, **changes)
 
+    @property
+    def assumes_preprocess(self) -> bool:
+        """Whether nobody said how photos are prepared: no file, no catalogue, no caller."""
+        return self.metadata.get("minicnn.preprocess.source", "").startswith("assumed")
+
     # Names
 
     @property

@@ -23,7 +23,7 @@ def stepped(network, names, vector, step):
         array = network.arrays[name]
         direction[name] = vector[first : first + array.size].reshape(array.shape)
         first += array.size
-    return network.derived(arrays=moved(network.arrays, [direction], [step]))
+    return network.derived(arrays=moved(network, [direction], [step]))
 
 
 @pytest.mark.parametrize("ignore", ["biasbn", "none"])
@@ -104,7 +104,7 @@ def test_curvature_on_a_grid_is_that_of_dense_hessians(rng, tmp_path):
     np.testing.assert_array_equal(found.lowest, again.lowest)
     np.testing.assert_array_equal(found.highest, again.highest)
     exact = network.astype(np.float64)
-    here = exact.derived(arrays=moved(exact.arrays, plane, (0.2, -0.1)))
+    here = exact.derived(arrays=moved(exact, plane, (0.2, -0.1)))
     hessian = HessianProducts(here, x.astype(np.float64), labels)
     ends = extreme_eigenvalues(hessian, hessian.size, 1e-6)
     top = abs(ends[1])

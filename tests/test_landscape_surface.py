@@ -62,7 +62,7 @@ def samples(rng, number=11, dtype=np.float32):
 
 def by_definition(network, x, labels, directions, point):
     """Block by block, unfolded, in float64."""
-    arrays = moved(network.arrays, directions, point)
+    arrays = moved(network, directions, point)
     exact = network.derived(arrays=arrays).astype(np.float64)
     odds = exact(x.astype(np.float64))
     losses = -np.log(odds[np.arange(len(x)), labels])
@@ -106,13 +106,32 @@ def test_between_two_solutions_the_ends_are_theirs(rng):
         np.testing.assert_allclose(found.loss[place], loss, rtol=1e-4)
 
 
-def test_overflow_is_an_infinite_loss(rng):
+def test_beyond_two_solutions_variances_stay_variances(rng):
+    one, other = small_network(rng), small_network(rng)
+    direction, (x, labels) = towards(one, other), samples(rng)
+    names = [name for name in direction if (direction[name] * 3 + one.arrays[name]).min() < 0]
+    norms = [n for n in one.nodes if isinstance(n.block, BatchNorm)]
+    moving = {n.operands[4] for n in norms} & set(names)
+    assert moving  # else nothing is tested
+    for step in (-3.0, -0.5, 0.5, 1.5, 3.0):
+        arrays = moved(one, [direction], [step])
+        for name in moving:
+            ends = one.arrays[name], other.arrays[name]
+            line = ends[0] + np.float32(step) * (ends[1] - ends[0])
+            wanted = line if 0 <= step <= 1 else np.maximum(line, np.minimum(*ends))
+            np.testing.assert_allclose(arrays[name], wanted, rtol=1e-5)
+    found = surface(one, x, labels, [direction], axis("-3:3:7"))
+    assert np.isfinite(found.loss).all()
+
+
+def test_overflow_is_an_infinite_loss_and_no_right_answer(rng):
     network = small_network(rng)
     x, labels = samples(rng)
     far = {"f": np.full((5, 108), 1e38, np.float32), "w2": np.full((3, 4, 3, 3), 1e38, np.float32)}
     found = surface(network, x, labels, [far], axis("0:1:2"))
     assert np.isfinite(found.loss[0])
     assert np.isinf(found.loss[1])
+    assert found.accuracy[1] == 0
 
 
 def test_the_network_itself_does_not_move(rng):

@@ -225,8 +225,8 @@ def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
 
 def warn_if_assumed(network: Network) -> None:
     """Say how photos were preprocessed where the file did not."""
-    source = network.metadata.get("minicnn.preprocess.source", "")
-    if source.startswith("assumed"):
+    if network.assumes_preprocess:
+        source = network.metadata["minicnn.preprocess.source"]
         print(f"preprocessing {source} (the file does not say; see --preprocess)")
 
 

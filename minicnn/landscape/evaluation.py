@@ -4,6 +4,9 @@
     loss        = mean over the samples of -log softmax(scores)[label]
     accuracy    = share of samples whose highest score is the label's
 
+Running variances, which only `towards` moves, go on a line from one solution to the other too, but
+beyond either end no lower than the lower of both: less than nothing is no variance.
+
 What does not change from point to point is done once: samples are normalised once, the softmax is
 dropped, the network is planned once. For each point its batch norms are folded into the layers
 before them (with frozen statistics that is exact), and the filters are packed again right where the
@@ -24,7 +27,9 @@ import numpy as np
 from minicnn.errors import InputError, ShapeError
 from minicnn.folding import fold_batch_norm
 from minicnn.landscape.directions import Direction
+from minicnn.landscape.weights import variances
 from minicnn.network import Network
+from minicnn.structure import Structure
 
 __all__ = ["BATCH", "Evaluator", "check_samples", "loss_and_hits", "moved", "samples_fingerprint"]
 
@@ -80,29 +85,29 @@ class Evaluator:
     def at(self, *point: float) -> tuple[float, float]:
         """Loss and accuracy at a point: a coordinate for each direction.
 
-        Where the network overflows the loss is infinite.
+        Where the network overflows for a sample the loss is infinite, and its answer is not right.
         """
-        self._move(point)
         loss, hits = 0.0, 0
-        for first in range(0, len(self._x), self._batch):
-            part = slice(first, first + self._batch)
-            with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._move(point)
+            for first in range(0, len(self._x), self._batch):
+                part = slice(first, first + self._batch)
                 scores = self._network.values({self._input: self._x[part]}, [self._scores])
-            more, right = loss_and_hits(scores[self._scores], self._labels[part])
-            loss, hits = loss + more, hits + right
+                more, right = loss_and_hits(scores[self._scores], self._labels[part])
+                loss, hits = loss + more, hits + right
         mean = loss / len(self._x)
         return (mean if np.isfinite(mean) else np.inf), hits / len(self._x)
 
     def _move(self, point: Sequence[float]) -> None:
         """Give the planned network the parameters of a point."""
-        arrays = moved(self._origin.arrays, self._directions, point)
+        arrays = moved(self._origin, self._directions, point)
         folded = fold_batch_norm(self._origin.derived(arrays=arrays)).arrays
         stands = self._network.arrays
         self._network.refill({n: a for n, a in folded.items() if not np.array_equal(a, stands[n])})
 
 
 def moved(
-    arrays: Mapping[str, np.ndarray],
+    network: Structure,
     directions: Sequence[Mapping[str, np.ndarray]],
     point: Sequence[float],
 ) -> dict[str, np.ndarray]:
@@ -115,10 +120,15 @@ def moved(
     """
     if len(point) != len(directions):
         raise InputError(f"{len(directions)} directions need as many coordinates; got {point}.")
-    found = dict(arrays)
+    found, own = dict(network.arrays), network.arrays
     for step, direction in zip(point, directions, strict=True):
         for name, d in direction.items():
             found[name] = found[name] + found[name].dtype.type(step) * d
+    for name in variances(network):
+        ends = [own[name] + direction[name] for direction in directions if name in direction]
+        if ends:
+            least = np.minimum.reduce([own[name], *ends])
+            found[name] = np.maximum(found[name], np.maximum(least, 0))
     return found
 
 
@@ -130,7 +140,7 @@ def loss_and_hits(scores: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
     scores : numpy.ndarray, shape (N, classes) or (N, classes, 1, 1)
         Before softmax.
     labels : numpy.ndarray of int, shape (N,)
-        The right classes.
+        The right classes. Scores that are not finite answer nothing.
 
     Examples
     --------
@@ -141,7 +151,8 @@ def loss_and_hits(scores: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
     with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give NaN; `at` sees it
         shifted = flat - flat.max(axis=1, keepdims=True)
         losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(flat)), labels]
-    return float(losses.sum()), int((flat.argmax(axis=1) == labels).sum())
+    right = (flat.argmax(axis=1) == labels) & np.isfinite(flat).all(axis=1)
+    return float(losses.sum()), int(right.sum())
 
 
 def check_samples(network: Network, x: np.ndarray, labels: np.ndarray) -> None:

@@ -255,7 +255,7 @@ def _eigenvalues(task: Task, points: np.ndarray) -> np.ndarray:
     network, rows = task.opened(), []
     ignore, tolerance, batch = (task.options[name] for name in ("ignore", "tolerance", "batch"))
     for point in points:
-        arrays = moved(network.arrays, task.directions, point)
+        arrays = moved(network, task.directions, point)
         here = network.derived(arrays=arrays)
         with np.errstate(over="ignore", invalid="ignore"):
             hessian = HessianProducts(here, task.x, task.labels, ignore, batch)

@@ -98,7 +98,7 @@ def trajectory(
         raise InputError(f"ignore={ignore!r}: choose {' or '.join(IGNORES)}.")
     names = list(weights(network)) if ignore == "biasbn" else learnable(network)
     end = _flat(network.arrays, network, names)
-    rows = [_flat(state, network, names) - end for state in states]
+    rows = [_flat(state, network, names) - end for state in states]  # (numbers,) each
     if not rows or np.any(rows[-1]):
         rows.append(np.zeros_like(end))
     path = np.stack(rows)
@@ -114,7 +114,7 @@ def trajectory(
             "The states of the training lie on a line or a point; a plane needs a path that turns."
         )
     first, second = (_unflat(component, network, names) for component in components)
-    return Trajectory((first, second), (path @ components.T).astype(np.float64), explained)
+    return Trajectory((first, second), path @ components.T, explained)
 
 
 def _components(path: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -123,9 +123,9 @@ def _components(path: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray
         from sklearn.decomposition import PCA
 
         found = PCA(n_components=2, svd_solver="full").fit(path)
-        return found.components_, np.asarray(found.explained_variance_ratio_, np.float64)
+        return found.components_, found.explained_variance_ratio_
     _, lengths, components = np.linalg.svd(path, full_matrices=False)
-    squares = np.square(lengths, dtype=np.float64)
+    squares = lengths**2
     return components[:2], (squares / max(squares.sum(), 1e-300))[:2]
 
 
@@ -136,7 +136,7 @@ def _flat(arrays: Mapping[str, np.ndarray], network: Structure, names: Sequence[
         if name not in arrays or np.shape(arrays[name]) != wanted:
             found = f"shape {np.shape(arrays[name])}" if name in arrays else "nothing"
             raise ShapeError(f"A state has {found} for {name}; {network.name} needs {wanted}.")
-    return np.concatenate([np.asarray(arrays[n], network.dtype).reshape(-1) for n in names])
+    return np.concatenate([np.asarray(arrays[n], np.float64).reshape(-1) for n in names])
 
 
 def _unflat(vector: np.ndarray, network: Structure, names: Sequence[str]) -> Direction:

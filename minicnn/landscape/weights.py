@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.blocks import Conv, ConvTranspose, Linear, MatMul
+from minicnn.blocks import BatchNorm, Conv, ConvTranspose, Linear, MatMul
 from minicnn.errors import InputError
 from minicnn.structure import Structure
 
-__all__ = ["Filters", "filter_norms", "layer_norms", "learnable", "weights"]
+__all__ = ["Filters", "filter_norms", "layer_norms", "learnable", "variances", "weights"]
 
 
 class Filters(NamedTuple):
@@ -57,6 +57,12 @@ def weights(network: Structure) -> dict[str, Filters]:
             elif isinstance(node.block, (Conv, Linear)) and place == 1:
                 found[name] = Filters()
     return found
+
+
+def variances(network: Structure) -> set[str]:
+    """Names of the running variances of batch norms, which are never less than zero."""
+    norms = (node for node in network.nodes if isinstance(node.block, BatchNorm))
+    return {node.operands[4] for node in norms}
 
 
 def learnable(network: Structure) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.data import Dataset
+from minicnn.data.matching import matched, normalised_for
 from minicnn.errors import InputError
 from minicnn.network import Network
 from minicnn.nn.module import Module
@@ -78,7 +79,8 @@ def evaluate(
     model : Module or Network
         A network is run as it is, without its softmax.
     samples : Dataset or (x, targets)
-        What it is measured on; see `predict`.
+        What it is measured on; see `predict`. Classes of a data set are those of the same names
+        in the network.
     objective : Objective, optional
         Cross-entropy and accuracy by default.
     batch : int
@@ -91,11 +93,13 @@ def evaluate(
     Raises
     ------
     InputError
-        If there are no samples.
+        If there are no samples, or the network does not have their classes.
     ShapeError
         If there are not as many targets, or they do not fit the outputs.
     """
     objective = objective or Classification()
+    if isinstance(samples, Dataset) and isinstance(model, Network):
+        samples = matched(samples, model)
     x, targets = (samples, samples.labels) if isinstance(samples, Dataset) else samples
     outputs = predict(model, x, batch)
     losses, scores = objective.losses(outputs, targets), objective.scores(outputs, targets)
@@ -106,9 +110,8 @@ def _reader(samples: Dataset | np.ndarray, model: Any) -> Callable[[slice], np.n
     """Gives rows as the model reads them: a network's file may say how images are normalised."""
     if not isinstance(samples, Dataset):
         return lambda rows: samples[rows]
-    how = model.preprocess if isinstance(model, Network) else None
-    prepared = samples if how is None else samples.prepared(how)
-    return lambda rows: prepared.array(rows)
+    own = normalised_for(samples, model) if isinstance(model, Network) else samples
+    return lambda rows: own.array(rows)
 
 
 def _network(model: Any, shape: tuple[int, ...]) -> Network:

@@ -220,8 +220,7 @@ def _metadata(network: Structure) -> Mapping[str, str]:
     kept = {k: v for k, v in network.metadata.items() if k not in _OF_ONE_FILE}
     for key in ("minicnn.preprocess", "minicnn.labels", "minicnn.constants", _TYPICAL):
         kept.pop(key, None)
-    assumed = network.metadata.get("minicnn.preprocess.source", "").startswith("assumed")
-    if network.preprocess is not None and not assumed:
+    if network.preprocess is not None and not network.assumes_preprocess:
         kept["minicnn.preprocess"] = network.preprocess.to_json()
     if network.labels:
         kept["minicnn.labels"] = json.dumps(list(network.labels), ensure_ascii=False)

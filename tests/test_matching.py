@@ -1,0 +1,92 @@
+"""A data set as one network reads it: its pixels normalised, its classes found by their names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minicnn import nn
+from minicnn.data import Dataset
+from minicnn.data.matching import matched
+from minicnn.errors import InputError, ShapeError
+from minicnn.landscape import samples_of
+from minicnn.preprocess import Preprocess
+
+NAMES = ("cat", "dog", "Fire_truck")
+BGR = Preprocess(None, None, (10.0, 20.0, 30.0), (2.0, 3.0, 4.0), 255.0, "BGR")
+ASSUMED = {"minicnn.preprocess.source": "assumed: ImageNet's mean and deviation"}
+
+
+@pytest.fixture
+def animals(rng):
+    images = rng.integers(0, 256, (7, 3, 8, 8), np.uint8)
+    labels = np.array([0, 1, 2, 2, 1, 0, 1])
+    return Dataset(images, labels, NAMES, "animals", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+def network(classes=3, channels=3, **fields):
+    model = nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes)
+    )
+    return nn.initialise(model).network((channels, 8, 8)).derived(**fields)
+
+
+def pixels(data):
+    return data.images.astype(np.float32) / 255
+
+
+def test_a_stated_normalisation_counts(animals):
+    x, _ = samples_of(network(preprocess=BGR), animals)
+    mean, std = (np.reshape(n, (3, 1, 1)) for n in (BGR.mean, BGR.std))
+    wanted = (pixels(animals)[:, ::-1] * 255 - mean) / std
+    np.testing.assert_allclose(x, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("fields", [{}, {"preprocess": Preprocess(), "metadata": ASSUMED}])
+def test_an_assumed_normalisation_gives_way_to_the_data_sets_own(animals, fields):
+    model = network(**fields)
+    mean, std = (np.reshape(n, (3, 1, 1)) for n in (animals.mean, animals.std))
+    wanted = ((pixels(animals) - mean) / std).astype(np.float32)
+    np.testing.assert_allclose(samples_of(model, animals)[0], wanted, atol=1e-5)
+    np.testing.assert_allclose(nn.predict(model, animals), model(wanted), rtol=1e-4, atol=1e-5)
+    by_hand = nn.evaluate(model, (wanted, animals.labels))
+    assert nn.evaluate(model, animals).loss == pytest.approx(by_hand.loss, rel=1e-5)
+
+
+def test_classes_are_found_by_their_names(animals):
+    known = ("fire truck", "bird", "Dog", "cat")
+    model = network(4, labels=known)
+    found = matched(animals, model)
+    np.testing.assert_array_equal(found.labels, [3, 2, 0, 0, 2, 3, 2])
+    assert found.classes == known
+    by_hand = nn.evaluate(model, (animals.array(), found.labels))
+    assert nn.evaluate(model, animals) == by_hand
+    np.testing.assert_array_equal(samples_of(model, animals)[1], found.labels)
+
+
+def test_other_classes_are_refused(animals):
+    other = network(labels=("cat", "dog", "bird"))
+    for judge in (samples_of, nn.evaluate):
+        with pytest.raises(
+            InputError, match=r"does not know Fire_truck .* it knows cat, dog, bird"
+        ):
+            judge(other, animals)
+    with pytest.raises(InputError, match=r"3 classes .* gives 10 scores"):
+        samples_of(network(10), animals)
+    assert len(nn.predict(other, animals)) == 7  # which asks for no labels
+
+
+def test_what_is_no_classifier_is_refused(animals):
+    maps = nn.initialise(nn.Sequential(nn.Conv2d(3, 3, 3))).network((3, 8, 8))
+    with pytest.raises(InputError, match="not one score a class"):
+        matched(animals, maps)
+
+
+def test_images_of_another_size_or_kind_are_refused(animals):
+    with pytest.raises(ShapeError, match="images of 3x6x8"):
+        matched(replace(animals, images=animals.images[:, :, :6]), network())
+    grey = replace(animals, images=animals.images[:, :1], mean=(0.5,), std=(0.2,))
+    with pytest.raises(ShapeError, match="images of 1x8x8"):
+        matched(grey, network())
+    with pytest.raises(InputError, match="reads 3 channels"):
+        matched(grey, network(preprocess=BGR))
