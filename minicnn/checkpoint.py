@@ -21,12 +21,12 @@ import numpy as np
 from minicnn.errors import InputError
 from minicnn.files import atomic_path, check_writable
 
-__all__ = ["Checkpoint", "save_arrays"]
+__all__ = ["DAMAGE", "Checkpoint", "load_arrays", "save_arrays"]
 
 KEY = "checkpoint"  # the entry that holds the key
 DAMAGE = (  # what reading a file may raise in which bytes have changed
-    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile,
+    OSError, ValueError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
+    struct.error, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 
 
@@ -70,8 +70,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return {}
         try:
-            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = load_arrays(self.path)
         except DAMAGE as error:
             raise InputError(
                 f"{self.path} is not a checkpoint ({error}). Remove it, or name another."
@@ -90,7 +89,7 @@ class Checkpoint:
             own, other = json.loads(self.key), dict(json.loads(key))
         except (ValueError, TypeError):
             return ""
-        names = [n for n in {**own, **other} if own.get(n, ...) != other.get(n, ...)]
+        names = _other_names(own, other)
         return f" (in {', '.join(names)})"
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -110,6 +109,18 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
+def _other_names(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of what differs between two keys; in mappings, of what differs in them."""
+    found = []
+    for name in {**own, **other}:
+        one, two = own.get(name, ...), other.get(name, ...)
+        if isinstance(one, dict) and isinstance(two, dict):
+            found += [f"{name}: {part}" for part in _other_names(one, two)]
+        elif one != two:
+            found.append(name)
+    return found
+
+
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
     """Write arrays to an .npz file, whole or not at all.
 
@@ -121,3 +132,13 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None
     with atomic_path(path) as temporary, Path(temporary).open("wb") as file:
         named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
         np.savez_compressed(file, **named)
+
+
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file. One of `DAMAGE` is raised where it is none, or is damaged."""
+    with Path(path).open("rb") as raw:
+        file = np.load(raw, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array, not several by name")
+        with file:
+            return {name: file[name] for name in file.files}

@@ -8,13 +8,15 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import minicnn
 from minicnn import nn
+from minicnn.checkpoint import Checkpoint
 from minicnn.cli.app import app
 from minicnn.data import read
-from minicnn.errors import InputError, MiniCNNError
+from minicnn.errors import InputError, MiniCNNError, OutputError, ShapeError
 from minicnn.nn import training
 
 WORDS = ["--data", "digits", "--batch", "64", "--augment", "shift=1", "--epochs"]
@@ -83,6 +85,8 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(folder, monkeypatch
         (["1", "--init", "he"], "he_normal"),
         (["1", "--patience", "2", "--held", "1.5"], "share"),
         (["1", "--rate", "-1"], "rate"),
+        (["1", "--held", "-0.3"], "--held -0.3"),
+        (["1", "--held", "nan"], "--held nan"),
     ],
 )
 def test_bad_input_gets_one_clear_error_and_writes_nothing(folder, words, said):
@@ -107,3 +111,38 @@ def test_patience_holds_samples_out(folder):
     done = run("6", "--patience", "1", "--rate", "0.2")
     assert done.exit_code == 0, done.output
     assert "held out" in done.output
+    assert re.search(r"Stopped after epoch \d: .*; the weights of epoch \d are kept", done.output)
+    done = run("2", "--patience", "5", "--out", "patient.onnx")
+    assert "All 2 epochs were done" in done.output
+
+
+def test_images_that_do_not_fit_are_refused_before_an_epoch(folder):
+    done = CliRunner().invoke(app, ["train", "vgg", "--data", "digits", "--epochs", "1"])
+    assert isinstance(done.exception, ShapeError)
+    assert "vgg does not take images of 1x8x8: MaxPool" in str(done.exception)
+    for split, side in (("train", 12), ("test", 10)):
+        for name in ("dog", "cat"):
+            (folder / "pets" / split / name).mkdir(parents=True)
+            for i in range(4):
+                pixels = np.full((side, side), 40 * i, np.uint8)
+                Image.fromarray(pixels).save(folder / "pets" / split / name / f"{i}.png")
+    done = CliRunner().invoke(app, ["train", "lenet", "--data", "pets", "--batch", "4"])
+    assert isinstance(done.exception, ShapeError)
+    assert "(1, 12, 12) and (1, 10, 10)" in str(done.exception)
+    assert [path.name for path in folder.iterdir()] == ["pets"]
+
+
+def test_a_full_disk_says_how_to_go_on(folder, monkeypatch):
+    write = Checkpoint.write
+
+    def full(self, arrays):
+        if folder.joinpath("lenet.state.npz").exists():
+            raise OutputError("Cannot write lenet.state.npz: No space left on device.")
+        write(self, arrays)
+
+    monkeypatch.setattr(Checkpoint, "write", full)
+    monkeypatch.setattr("sys.argv", ["minicnn", "train", "lenet", *WORDS, "3"])
+    done = run("3")
+    assert isinstance(done.exception, OutputError)
+    assert "No space left" in str(done.exception)
+    assert str(done.exception).endswith("--epochs 3 --resume")

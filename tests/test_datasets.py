@@ -184,7 +184,8 @@ def test_damaged_idx_files_get_one_error_that_names_them(mnist, name, change, sa
 
 
 @pytest.fixture
-def cifar(tmp_path):
+def cifar(tmp_path, monkeypatch):
+    monkeypatch.setattr("minicnn.data.cifar.IMAGES", 4)
     draw = np.random.default_rng(1)
     for name in (*FILES["train"], *FILES["test"]):
         table = draw.integers(0, 256, (4, ROW), dtype=np.uint8)
@@ -217,9 +218,10 @@ def test_cifar_from_folder_parent_and_archive(cifar, tmp_path_factory):
     ("name", "change", "said"),
     [
         ("data_batch_3.bin", None, "lacks data_batch_3"),
-        ("data_batch_3.bin", lambda b: b[:-1], "of 3073 bytes each"),
+        ("data_batch_3.bin", lambda b: b[:-1], "12,291 bytes; 12,292 are needed"),
+        ("data_batch_3.bin", lambda b: b[:-ROW], "4 images of 3073 bytes"),
         ("data_batch_3.bin", lambda b: b"", "holds 0 bytes"),
-        ("data_batch_3.bin", lambda b: bytes(10_001 * ROW), "30,730,000 bytes and more"),
+        ("data_batch_3.bin", lambda b: b + b, "12,292 bytes and more"),
         ("data_batch_3.bin", lambda b: b"\x0a" + b[1:], "image 0 has label 10"),
     ],
 )

@@ -134,9 +134,17 @@ def test_the_command_draws_and_goes_on(tmp_path):
     assert "Traceback" not in other.stderr
 
 
+def test_where_nothing_is_low_enough_nothing_is_counted(tmp_path):
+    given = ["lenet", "--data", shared("mnist"), "--x", "-1:1:3", "--y", "none", "--samples", "8"]
+    found = run(*given, "--highest", "1e-9", "--out", "a.png", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "none to measure" in found.stdout
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
+        (["--data", "digits"], "images of 1x8x8"),
         (["--x", "1:0:3"], "rises"),
         (["--show", "3d"], "filled"),
         (["--other", "mnist", "--y", "0:1:3"], "line"),

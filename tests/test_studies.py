@@ -241,7 +241,6 @@ def test_dead_shares_against_a_count(setup: Setup) -> None:
     net.conv1.bias.data[::2] = -100  # no patch outweighs it
     net.fc1.bias.data[:] = -20
     x = Tensor(setup.test.array())
-    net.eval()
     maps = net.relu1(net.conv1(x)).data
     alive = [bool((maps[:, c] > 0).any()) for c in range(16)]
     found = dead_shares(net, setup.test)
@@ -250,6 +249,23 @@ def test_dead_shares_against_a_count(setup: Setup) -> None:
     hidden = net.flatten(net.pool2(net.relu2(net.conv2(net.pool1(net.relu1(net.conv1(x)))))))
     units = net.fc1(hidden).data
     assert found["relu3"] == pytest.approx(np.mean([(u <= 0).all() for u in units.T]))
+
+
+def test_counting_dead_units_changes_nothing(setup: Setup) -> None:
+    net = nn.initialise(nn.VGG(setup.shape, plan=(4, "M", 4)), "he_normal", 0)
+    net.bn1_1.eval()
+    before = {name: array.copy() for name, array in net.state_dict().items()}
+    dead_shares(net, setup.test)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert net.training
+    assert net.bn2_1.training
+    assert not net.bn1_1.training
+
+
+def test_a_training_whose_patience_did_not_end_has_not_stopped(setup: Setup) -> None:
+    found = early_stopping(replace(setup, epochs=2), repeats=1, patience=5)
+    assert found.rows[0][2] == "not at all"
 
 
 def test_a_rate_too_large_kills_units(setup: Setup) -> None:

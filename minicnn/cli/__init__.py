@@ -17,9 +17,12 @@ def main() -> None:
     """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
-    from minicnn.cli.app import app
-    from minicnn.kernels.notices import announced
-
+    try:
+        from minicnn.cli.app import app
+        from minicnn.kernels.notices import announced
+    except KeyboardInterrupt:  # imports take a second
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
     notice = _Notice()
     code: str | int | None = 0
     told = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,7 @@ __all__ = [
     "app",
     "check_device",
     "check_outputs",
+    "going_on",
     "named_after",
     "open_model",
     "open_photo",
@@ -52,6 +54,7 @@ __all__ = [
     "report_skipped",
     "serving",
     "show_top",
+    "to_go_on",
     "warn_if_assumed",
 ]
 
@@ -214,6 +217,24 @@ def program() -> str:
     if called.name == "__main__.py" and called.parent.name == "minicnn":
         return "python -m minicnn"
     return str(called) if called.stem == "minicnn" and not shutil.which("minicnn") else "minicnn"
+
+
+def to_go_on(*more: str) -> str:
+    """The command that goes on where this one stopped."""
+    arguments = [a for a in sys.argv[1:] if a not in more]
+    return f"To go on: {program()} {shlex.join([*arguments, *more])}"
+
+
+@contextmanager
+def going_on(how: Callable[[], str]) -> Iterator[None]:
+    """Say how to go on where long work is interrupted, or cannot write what it keeps."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Interrupted. {how()}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except OutputError as error:
+        raise OutputError(f"{error} {how()}") from error
 
 
 def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:

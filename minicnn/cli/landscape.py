@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -23,11 +22,12 @@ from minicnn.cli.app import (
     app,
     check_device,
     check_outputs,
+    going_on,
     named_after,
     open_model,
-    program,
     serving,
     shown_path,
+    to_go_on,
 )
 from minicnn.cli.progress import bar
 from minicnn.data import read
@@ -131,14 +131,13 @@ def command(
     check_outputs(out, file)
     images, labels = samples_of(network, read(data, split), samples, seed)
     curved = None
-    try:
+    with going_on(to_go_on):
         found = surface(network, images, labels, directions, xs, ys, file, workers, bar)
         if hessian:
             beside = file.with_name(f"{file.stem}_hessian.npz")
-            curved = curvature(network, images, labels, directions, xs, ys, beside, workers, bar)
-    except KeyboardInterrupt:
-        print(f"Interrupted. To go on: {_again()}", file=sys.stderr)
-        raise typer.Exit(130) from None
+            curved = curvature(
+                network, images, labels, directions, xs, ys, beside, workers, bar, ignore
+            )
     title = f"{network.name}: loss on {len(labels):,} {split} images"
     figures.save(_figure(found, title, show, log, highest, other), out)
     print(_table(found, curved, highest))
@@ -190,13 +189,21 @@ def _table(found: Surface, curved: Curvature | None, highest: float | None) -> s
         rows.append(["its accuracy", f"{found.accuracy[here]:.2%}"])
     rows.append(["highest loss", f"{found.loss.max():.4g}"])
     if max(found.loss.shape) > 2:
-        share = broken_segments(found.loss, highest)
+        share = _share(broken_segments, found.loss, highest)
         within = "" if highest is None else f", ends up to {highest:g}"
-        rows.append([f"line segments that break convexity{within}", f"{share:.1%}"])
+        rows.append([f"line segments that break convexity{within}", share])
     if curved is not None:
-        share = negative_cells(curved.lowest, curved.highest)
-        rows.append(["points with -λmin above λmax / 10", f"{share:.1%}"])
+        share = _share(negative_cells, curved.lowest, curved.highest)
+        rows.append(["points with -λmin above λmax / 10", share])
     return table(("what", "value"), rows, right=(1,))
+
+
+def _share(measure: Callable[..., float], *values: Any) -> str:
+    """A share, or that nothing on the grid counts."""
+    try:
+        return f"{measure(*values):.1%}"
+    except InputError:
+        return "none to measure"
 
 
 def _origin(found: Surface) -> tuple[int, ...] | None:
@@ -208,8 +215,3 @@ def _origin(found: Surface) -> tuple[int, ...] | None:
 
 def _spoken(at: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{n:g}" for n in at) + ")"
-
-
-def _again() -> str:
-    """The command that goes on."""
-    return f"{program()} {shlex.join(sys.argv[1:])}"

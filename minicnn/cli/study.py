@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,11 @@ from minicnn.cli.app import (
     app,
     check_device,
     check_outputs,
+    going_on,
     program,
     serving,
     shown_path,
+    to_go_on,
 )
 from minicnn.cli.progress import bar
 from minicnn.data import read
@@ -67,7 +70,8 @@ def command(
     out = out or Path(f"study_{chosen.name}.png")
     check_outputs(out, save)
     unfinished = out.with_suffix(".unfinished.npz")
-    findings = chosen.run(_setup(chosen, data, epochs, seed, unfinished))
+    with going_on(partial(_how_to_go_on, unfinished)):
+        findings = chosen.run(_setup(chosen, data, epochs, seed, unfinished))
     figures.save(figures.study_figure(findings), out)
     if save is not None:
         save_arrays(save, findings.arrays)
@@ -76,6 +80,13 @@ def command(
     print(f"picture: {shown_path(out)}")
     if save is not None:
         print(f"arrays: {shown_path(save)}")
+
+
+def _how_to_go_on(unfinished: Path) -> str:
+    """What to type after Ctrl-C."""
+    if not unfinished.exists():
+        return "No training was done yet, so nothing is kept: the same command starts anew."
+    return to_go_on()
 
 
 def _setup(

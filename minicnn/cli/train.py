@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +19,11 @@ from minicnn.cli.app import (
     Threads,
     app,
     check_device,
-    program,
+    going_on,
     serving,
     shown_path,
-)  # fmt: skip
+    to_go_on,
+)
 from minicnn.cli.training import Shown
 from minicnn.data import Augment, Dataset, read
 from minicnn.errors import InputError
@@ -88,6 +90,8 @@ def train(
     out = check_writable(out or Path(f"{architecture}.onnx"))
     if out.suffix != ".onnx":
         raise InputError(f"--out {out}: a network's file ends in .onnx.")
+    if not 0 <= held < 1:
+        raise InputError(f"--held {held}: a share of the training images, 0 or more, less than 1.")
     settings = _recipe(
         architecture, epochs=epochs, batch=batch, optimiser=optimiser, rate=rate,
         schedule=schedule, momentum=momentum, decay=decay, smoothing=smoothing, clip=clip,
@@ -105,14 +109,9 @@ def train(
     model.to(device.strip().lower())
     print(f"{architecture}: {model.size:,} parameters; {len(learned):,} images of {learned.name}, "
           f"{len(valid):,} {name}; {settings.epochs} epochs")  # fmt: skip
-    with serving(None, threads), Shown(name) as shown:
-        try:
-            history = nn.fit(model, learned, valid, settings, checkpoint=state,
-                             report=shown.step, on_epoch=shown.epoch)  # fmt: skip
-        except KeyboardInterrupt:
-            shown.stop()
-            print(f"Interrupted. {_how_to_go_on(state)}", file=sys.stderr)
-            raise typer.Exit(130) from None
+    with serving(None, threads), going_on(partial(_how_to_go_on, state)), Shown(name) as shown:
+        history = nn.fit(model, learned, valid, settings, checkpoint=state,
+                         report=shown.step, on_epoch=shown.epoch)  # fmt: skip
         result = nn.evaluate(model, test)
         command = shlex.join(["minicnn", *sys.argv[1:]])
         _write(model, out, learned, result, command, fold)
@@ -121,6 +120,8 @@ def train(
         figure = figures.learning_figure(history, title, name)
         figures.save(figure, out.with_suffix(".png"))
     again = nn.evaluate(load(out), test)
+    if history.restored:
+        print(_stopped(history, settings))
     print(f"test accuracy {again.score:.2%}, loss {again.loss:.4f} on {again.count:,} images")
     for what, path in (("network", out), ("curves", out.with_suffix(".png")),
                        ("numbers", out.with_suffix(".csv")), ("state", state)):  # fmt: skip
@@ -146,17 +147,19 @@ def _check_state(state: Path, resume: bool) -> None:
         )
 
 
+def _stopped(history: nn.History, recipe: nn.Recipe) -> str:
+    """What early stopping did."""
+    last, weights = history.last.number, f"the weights of epoch {history.best} are kept"
+    if last - history.best < (recipe.patience or 0):
+        return f"All {last} epochs were done; {weights}, whose loss held out is smallest."
+    return f"Stopped after epoch {last}: no smaller loss held out since; {weights}."
+
+
 def _how_to_go_on(state: Path) -> str:
     """What to type after Ctrl-C."""
     if not state.exists():
         return "No epoch was done yet, so nothing is kept: the same command starts anew."
-    return f"To go on: {_again()}"
-
-
-def _again() -> str:
-    """The command that goes on."""
-    arguments = [a for a in sys.argv[1:] if a != "--resume"]
-    return f"{program()} {shlex.join([*arguments, '--resume'])}"
+    return to_go_on("--resume")
 
 
 def _write(

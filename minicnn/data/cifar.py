@@ -23,7 +23,7 @@ FILES = {
     "test": ("test_batch.bin",),
 }
 ROW = 1 + 3 * 32 * 32
-LONGEST = 10_000 * ROW  # bytes of a file
+IMAGES = 10_000  # of a file
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
            "truck")  # fmt: skip
 
@@ -45,7 +45,7 @@ def read_cifar(place: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        If a file is missing, cut within an image, too long, or holds a label above 9.
+        If a file is missing, cut, too long, or holds a label above 9.
     """
     read = _from_folder if place.is_dir() else _from_archive
     try:
@@ -73,16 +73,18 @@ def _from_archive(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
             name = PurePosixPath(member.name).name
             file = archive.extractfile(member) if name in names and member.isfile() else None
             if file is not None:
-                files[name] = file.read(LONGEST + 1)
+                files[name] = file.read(IMAGES * ROW + 1)
     return files
 
 
 def _rows(path: Path, raw: bytes) -> np.ndarray:
-    if not 0 < len(raw) <= LONGEST or len(raw) % ROW:
+    length = IMAGES * ROW
+    if len(raw) != length:
+        there = f"{min(len(raw), length):,} bytes{' and more' * (len(raw) > length)}"
         raise InputError(
-            f"{path} holds {min(len(raw), LONGEST):,} bytes{' and more' * (len(raw) > LONGEST)}; a "
-            f"whole number of images, at most 10,000, of {ROW} bytes each (label and 3x32x32 "
-            f"pixels) is needed: it is truncated or another file."
+            f"{path} holds {there}; {length:,} are needed: {IMAGES:,} "
+            f"images of {ROW} bytes (label and 3x32x32 pixels). It is cut, or another file; get it "
+            f"again."
         )
     table = np.frombuffer(raw, np.uint8).reshape(-1, ROW)
     if table[:, 0].max() > 9:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from minicnn import functional as F
-from minicnn.errors import InputError, UnknownNameError, nearest
+from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
 from minicnn.nn.init import initialise
 from minicnn.nn.layers import (
     BatchNorm2d,
@@ -228,6 +228,8 @@ def build(
     ------
     UnknownNameError
         If there is none of that name.
+    ShapeError
+        If the images are too small for it.
 
     Examples
     --------
@@ -236,4 +238,10 @@ def build(
     """
     if name not in ARCHITECTURES:
         raise UnknownNameError(f"No architecture {name!r}. {nearest(name, ARCHITECTURES)}")
-    return initialise(ARCHITECTURES[name](shape, classes), scheme, seed)
+    model = ARCHITECTURES[name](shape, classes)
+    try:
+        model.network(shape)
+    except ShapeError as error:
+        size = "x".join(map(str, shape))
+        raise ShapeError(f"{name} does not take images of {size}: {error}") from None
+    return initialise(model, scheme, seed)

@@ -30,7 +30,7 @@ def identity(
         "model": blake2b("\n".join(_plan(model)).encode(), digest_size=12).hexdigest(),
         "recipe": {**_plain(asdict(recipe)), "schedule": _said(recipe.factor)},
         "objective": _said(objective),
-        "data": _digest(source) if isinstance(source, Batches) else _said(source),
+        **(_batches(source) if isinstance(source, Batches) else {"data": _said(source)}),
         "held out": _held(held),
     }
 
@@ -71,10 +71,15 @@ def _said(thing: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
-def _digest(source: Batches) -> str:
-    dataset = source.dataset
-    how = (source.size, source.seed, source.drop_last, source.augment, dataset.mean, dataset.std)
-    return _hashed(repr(how), (dataset.images, dataset.labels))
+def _batches(source: Batches) -> dict[str, Any]:
+    """The images, and how they come."""
+    data = source.dataset
+    how = {"size": source.size, "seed": source.seed, "drop_last": source.drop_last,
+           "augment": repr(source.augment)}  # fmt: skip
+    return {
+        "batches": how,
+        "data": _hashed(repr((data.mean, data.std)), (data.images, data.labels)),
+    }
 
 
 def _hashed(text: str, arrays: Iterable[np.ndarray]) -> str:

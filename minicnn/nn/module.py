@@ -64,6 +64,18 @@ def around(function: Around) -> Iterator[None]:
         _around.reset(token)
 
 
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Within this context a model is in evaluation; then each of its modules is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 class Module:
     """A function of tensors with parameters; subclasses write `forward`.
 

@@ -15,7 +15,7 @@ from minicnn.blocks import Softmax
 from minicnn.graph import Builder, Symbol
 from minicnn.kernels.devices import to_host
 from minicnn.network import Network
-from minicnn.nn.module import Module, around
+from minicnn.nn.module import Module, around, evaluating
 from minicnn.tensor import Tensor
 
 __all__ = ["trace"]
@@ -39,16 +39,10 @@ def trace(
                 return module.forward(*inputs)
             return builder.named(path, lambda p: module.forward(p, *inputs[1:]), inputs[0])
 
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with around(call):
-            y = model(x)
-            if softmax:
-                y = builder.named("probabilities", Softmax(1), y)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), around(call):
+        y = model(x)
+        if softmax:
+            y = builder.named("probabilities", Softmax(1), y)
     return Network(
         name, {"image": (None, *shape)}, builder.nodes, [y.name], builder.arrays, **facts
     ).freeze()

@@ -20,7 +20,7 @@ import numpy as np
 
 from minicnn.checkpoint import Checkpoint
 from minicnn.data import Augment, Batches, Dataset
-from minicnn.errors import InputError, TrainingError, UnknownNameError, nearest
+from minicnn.errors import InputError, ShapeError, TrainingError, UnknownNameError, nearest
 from minicnn.kernels.devices import to_host
 from minicnn.nn.diagnosis import broken_weight, failure, first_not_finite
 from minicnn.nn.evaluation import evaluate
@@ -261,6 +261,8 @@ def fit(
         remedies are named. The checkpoint stays the last good one.
     InputError
         If the checkpoint is damaged or of another model, recipe or data.
+    ShapeError
+        If images held out are of another size than those that are learned from.
 
     Examples
     --------
@@ -280,6 +282,8 @@ def fit(
     )
     if len(source) == 0:
         raise InputError(f"There are fewer training samples than one batch of {recipe.batch}.")
+    if isinstance(train, Dataset) and isinstance(valid, Dataset):
+        _check_alike(train, valid)
     if recipe.patience is not None and valid is None:
         raise InputError("Early stopping needs samples held out: give `valid`.")
     run = _Run(model, recipe, objective, recipe.make_optimiser(model), History([], objective.score))
@@ -298,6 +302,19 @@ def fit(
         model.load_state_dict(run.best_state)
         run.history.restored = True
     return run.history
+
+
+def _check_alike(train: Dataset, valid: Dataset) -> None:
+    """Refuse images held out that the model will not take, before an epoch has been learned."""
+    for what, one, other in (
+        ("images", train.images.shape[1:], valid.images.shape[1:]),
+        ("classes", len(train.classes), len(valid.classes)),
+    ):
+        if one != other:
+            raise ShapeError(
+                f"{train.name} is learned from and {valid.name} held out, but their {what} differ: "
+                f"{one} and {other}."
+            )
 
 
 def _epoch(

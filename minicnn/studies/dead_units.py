@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.data import Dataset
+from minicnn.nn.module import evaluating
 from minicnn.studies.base import Findings, Setup, repeated
 from minicnn.studies.curves import learn, measured, per_cent
 from minicnn.tensor import Tensor, no_grad
@@ -27,6 +28,8 @@ BATCH = 256
 
 def dead_shares(model: nn.Module, samples: Dataset) -> dict[str, float]:
     """Share of each ReLU's units that fire for none of the samples, by path, as first met.
+
+    The model runs in evaluation, so that nothing of it changes, and is left in the mode it was in.
 
     Examples
     --------
@@ -47,7 +50,7 @@ def dead_shares(model: nn.Module, samples: Dataset) -> dict[str, float]:
             fires[path] = fires.get(path, False) | (y.data > 0).any(axis=rest)
         return y
 
-    with nn.around(watch), no_grad():
+    with evaluating(model), nn.around(watch), no_grad():
         for start in range(0, len(samples), BATCH):
             model(Tensor(samples.array(slice(start, start + BATCH))))
     return {path: float(1 - alive.mean()) for path, alive in fires.items()}

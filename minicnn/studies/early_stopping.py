@@ -64,11 +64,12 @@ def early_stopping(setup: Setup, repeats: int = 3, patience: int = 8) -> Finding
             "restored_accuracy": np.array(restored.score),
         }
 
-    found = repeated(setup, "early-stopping", ["with and without"], repeats, run)
+    found = repeated(setup, "early-stopping", [f"patience {patience}"], repeats, run)
     arrays = {name: array[0] for name, array in found.items()}
     rows = [
         [
-            str(setup.seed + repeat), str(arrays["best"][repeat]), str(arrays["stop"][repeat]),
+            str(setup.seed + repeat), str(arrays["best"][repeat]),
+            _stopped(arrays["stop"][repeat], arrays["best"][repeat], patience),
             f"{arrays['restored_loss'][repeat]:.3f}", f"{arrays['test_loss'][repeat, -1]:.3f}",
             f"{arrays['restored_accuracy'][repeat]:.1%}",
             f"{arrays['test_accuracy'][repeat, -1]:.1%}",
@@ -91,3 +92,8 @@ def early_stopping(setup: Setup, repeats: int = 3, patience: int = 8) -> Finding
             f"as often wrong, so their loss is higher than the test's.",
         ),
     )  # fmt: skip
+
+
+def _stopped(stop: int, best: int, patience: int) -> str:
+    """The epoch after which a training stopped, if its patience ended."""
+    return str(stop) if stop - best >= patience else "not at all"

@@ -77,7 +77,7 @@ def transfer(
         few = target.balanced(size, seed)
         return {"accuracy": np.array(_accuracy(way, learned, few, test, seed, steps))}
 
-    names = [f"{way}, {size} a class" for way, size in pairs]
+    names = [f"{way}, {size} a class, {steps} steps" for way, size in pairs]
     found = repeated(setup, "transfer", names, repeats, run)["accuracy"]
     accuracy = found.reshape(len(WAYS), len(sizes), repeats)
     rows = [

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from minicnn.checkpoint import save_arrays
+from minicnn.checkpoint import DAMAGE, load_arrays, save_arrays
 from minicnn.data.rectangles.dataset import SIZE, made, tones
 from minicnn.data.rectangles.scene import World
 from minicnn.errors import InputError, OutputError
@@ -26,10 +24,6 @@ from minicnn.progress import Track, silent
 __all__ = ["read", "write"]
 
 PART = 1024  # samples of a file
-DAMAGE = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip  # what reading a damaged file may raise
 LAYOUT = "minicnn rectangles 1"  # name and version of what is in a file
 
 
@@ -148,8 +142,8 @@ def _parts(folder: Path) -> Iterator[np.ndarray]:
 def _read_part(path: Path, about: str | None) -> tuple[str, np.ndarray]:
     """One part, checked: what it is about and its levels."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found, levels = str(file["about"]), file["levels"]
+        arrays = load_arrays(path)
+        found, levels = str(arrays["about"]), arrays["levels"]
     except DAMAGE as error:
         raise InputError(
             f"{path} is damaged or no part of a data set of rectangles ({error}). Remove it and "
