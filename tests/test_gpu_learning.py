@@ -1,13 +1,17 @@
 """Training on a card: optimisers, modules, states that go on elsewhere, and the command."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_gpu_cli import run
 
 import minicnn
-from minicnn import data, nn
+from minicnn import data, nn, studies
 from minicnn.kernels import reference
 from minicnn.kernels.gpu import learning
+from minicnn.studies.dead_units import dead_units
+from minicnn.studies.transfer import transfer
 
 
 def small():
@@ -110,3 +114,37 @@ def test_turned_filters_and_nan_are_learnt_as_the_reference_has_it(cupy, rng):
     straight = cupy.array(np.zeros(w.shape))
     learning.sgd(straight, cupy.array(gradient), rate=0.1)
     np.testing.assert_allclose(straight.get(), -0.1 * gradient, rtol=1e-13)
+
+
+def test_studies_learn_on_a_card(cupy):
+    train, test = data.read("digits").balanced(12, 0), data.read("digits", "test").balanced(3, 0)
+    setup = studies.Setup(train, test, epochs=1, device="cuda:0")
+    host = replace(setup, device="cpu")
+    losses = [dead_units(one, rates=(0.02,)).arrays["train_loss"] for one in (setup, host)]
+    np.testing.assert_allclose(*losses, rtol=2e-3)
+    found = transfer(setup, repeats=1, sizes=(1,), steps=2)
+    np.testing.assert_allclose(
+        found.arrays["accuracy"], transfer(host, 1, (1,), 2).arrays["accuracy"], atol=0.15
+    )
+
+
+def test_states_travel_between_devices(cupy):
+    host, card = small(), small().to("cuda:0")
+    changed = {name: array + 1 for name, array in host.state_dict().items()}
+    card.load_state_dict(changed)
+    other = small().to("cuda:0")
+    other.load_state_dict(card.state_dict())
+    host.load_state_dict(other.state_dict())
+    for name, array in host.state_dict().items():
+        np.testing.assert_array_equal(array, changed[name])
+
+
+def test_early_stopping_restores_on_a_card(cupy):
+    train = data.read("digits").balanced(6, 0)
+    learned, held = train.split(0.5, 0)
+    recipe = nn.Recipe(epochs=3, batch=8, rate=0.5, patience=1)
+    model = small().to("cuda:0")
+    history = nn.fit(model, learned, held, recipe)
+    assert history.restored
+    best = history.epochs[history.best - 1]
+    assert abs(nn.evaluate(model, held).loss - best.valid_loss) < 1e-3

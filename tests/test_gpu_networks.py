@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, kernels, seeds
+from minicnn import Tensor, kernels, landscape, nn, seeds
 from minicnn.errors import DeviceError
 from minicnn.kernels.devices import no_transfers
 
@@ -160,3 +160,21 @@ def test_elementwise_blocks_keep_channels_last(cupy, rng):
         values = card.values({"image": cupy.array(x)}, ["1", "2", "3"])
         close(values["3"].get(), net(x))
     assert values["2"].strides[1] == 4
+
+
+def test_landscapes(cupy, rng):
+    """Points, directions and curvature of a network on a card are those of the CPU."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+                          nn.Linear(144, 3))  # fmt: skip
+    net = nn.initialise(model).network((1, 8, 8))
+    x, labels = rng.standard_normal((5, 1, 8, 8)).astype(np.float32), rng.integers(0, 3, 5)
+    found = []
+    for own in (net, net.to("cuda:0", hosted=True)):
+        plane = [landscape.random_direction(own, seed) for seed in (0, 1)]
+        assert all(isinstance(d, np.ndarray) for d in plane[0].values())
+        grid = landscape.axis("-1:1:3"), landscape.axis("0:1:2")
+        surface = landscape.surface(own, x, labels, plane, *grid)
+        curved = landscape.curvature(own, x, labels, plane[:1], landscape.axis("0:1:2"))
+        found.append((surface.loss, curved.highest, surface.accuracy))
+    for here, there in zip(*found):
+        np.testing.assert_allclose(there, here, rtol=1e-3)

@@ -20,7 +20,7 @@ from minicnn.data import Images
 from minicnn.data.bundled import bundled_path
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
-from minicnn.errors import InputError, OutputError
+from minicnn.errors import OutputError
 from minicnn.files import check_writable
 from minicnn.kernels import set_threads
 from minicnn.kernels.devices import cuda
@@ -36,7 +36,6 @@ __all__ = [
     "Kernels",
     "LabelPattern",
     "Model",
-    "OnlyCPU",
     "Out",
     "Photo",
     "Save",
@@ -105,7 +104,6 @@ Unseeded = Annotated[
     int, typer.Option("--seed", min=0, help="Taken as everywhere; nothing is random here.")
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, or a CUDA card: cuda:0.")]
-OnlyCPU = Annotated[str, typer.Option("--device", help="Where to compute: the cpu (so far).")]
 Folder = Annotated[
     str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")
 ]
@@ -119,27 +117,23 @@ LabelPattern = Annotated[
 ]
 
 
-def check_device(device: str, cards: bool = True) -> None:
+def check_device(device: str) -> None:
     """Refuse devices that there are not, before any work.
 
     Parameters
     ----------
     device : str
         As the user typed it.
-    cards : bool
-        Whether the command computes on cards.
 
     Raises
     ------
     InputError
-        If the text means no device, or the command runs on the CPU only.
+        If the text means no device.
     DeviceError
         If there is no such card; says what is missing.
     """
     found = find_device(device.strip().lower())
     if found.kind == "cuda":
-        if not cards:
-            raise InputError(f"--device {device}: this command computes on the CPU only (so far).")
         cuda(found.index).cuda.Device(found.index).use()  # CuPy computes on its current card
 
 
@@ -180,7 +174,7 @@ def serving(kernels: str | None, threads: int | None) -> Iterator[None]:
     """Within this context the kernels asked for serve, with that many threads."""
     if threads is not None:
         set_threads(threads)
-    with using(None, **overrule(kernels or "")):
+    with using(None, None, **overrule(kernels or "")):
         yield
 
 

@@ -11,9 +11,9 @@ import typer
 
 from minicnn import figures
 from minicnn.cli.app import (
+    Device,
     Kernels,
     Model,
-    OnlyCPU,
     Out,
     PreprocessName,
     Save,
@@ -106,7 +106,7 @@ def command(
     out: Out = None,
     save: Save = None,
     seed: Seed = 0,
-    device: OnlyCPU = "cpu",
+    device: Device = "cpu",
     preprocess: PreprocessName = None,
     kernel: Kernels = None,
     threads: Threads = None,
@@ -116,7 +116,7 @@ def command(
     What is found is kept beside the picture, in NAME.npz: the same command goes on from there.
     """
     context.with_resource(serving(kernel, threads))
-    check_device(device, cards=False)
+    check_device(device)
     if kernel and workers > 1:
         raise InputError("--kernel serves in this process only; leave --workers out with it.")
     if show not in figures.LANDSCAPE_STYLES:
@@ -124,7 +124,7 @@ def command(
     if highest is not None and not highest > 0:
         raise InputError(f"--highest {highest}: a loss is positive.")
     xs, ys = _axes(x, y, other is not None)
-    network = open_model(model, preprocess)
+    network = open_model(model, preprocess, device)
     directions = _directions(network, other, ys is not None, seed, norm, ignore)
     out = out or named_after(network.name, "landscape")
     file = save or out.with_suffix(".npz")

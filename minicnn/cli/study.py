@@ -11,7 +11,7 @@ import typer
 from minicnn import figures
 from minicnn.checkpoint import save_arrays
 from minicnn.cli.app import (
-    OnlyCPU,
+    Device,
     Out,
     Save,
     Seed,
@@ -53,7 +53,7 @@ def command(
     save: Save = None,
     seed: Seed = 0,
     threads: Threads = None,
-    device: OnlyCPU = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Run a study: print its numbers and what to see in them, and draw its figure.
 
@@ -61,7 +61,7 @@ def command(
     same command goes on after them.
     """
     context.with_resource(serving(None, threads))
-    check_device(device, cards=False)
+    check_device(device)
     if name is None:
         print(table(("study", "question"), [[one.name, one.question] for one in STUDIES.values()]))
         print(f"\n{program()} study NAME runs one; --data says on which images.")
@@ -71,7 +71,7 @@ def command(
     check_outputs(out, save)
     unfinished = out.with_suffix(".unfinished.npz")
     with going_on(partial(_how_to_go_on, unfinished)):
-        findings = chosen.run(_setup(chosen, data, epochs, seed, unfinished))
+        findings = chosen.run(_setup(chosen, data, epochs, seed, unfinished, device))
     figures.save(figures.study_figure(findings), out)
     if save is not None:
         save_arrays(save, findings.arrays)
@@ -90,15 +90,18 @@ def _how_to_go_on(unfinished: Path) -> str:
 
 
 def _setup(
-    chosen: Study, data: str | None, epochs: int | None, seed: int, unfinished: Path
+    chosen: Study, data: str | None, epochs: int | None, seed: int, unfinished: Path, device: str
 ) -> Setup:
     """The study's data and settings; what it has no use for is refused."""
     if data is not None and chosen.data is None:
         raise InputError(f"The study {chosen.name} makes its own data: leave --data out.")
     if epochs is not None and not chosen.trains:
         raise InputError(f"The study {chosen.name} trains nothing: leave --epochs out.")
+    device = device.strip().lower()
+    if device != "cpu" and not chosen.trains:
+        raise InputError(f"The study {chosen.name} trains nothing: leave --device out.")
     where = data or chosen.data or "digits"
-    return Setup(read(where, "train"), read(where, "test"), epochs, seed, bar, unfinished)
+    return Setup(read(where, "train"), read(where, "test"), epochs, seed, bar, unfinished, device)
 
 
 def _show(findings: Findings) -> None:

@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import InputError, UnknownNameError, nearest
+from minicnn.errors import DeviceError, InputError, UnknownNameError, nearest
 from minicnn.kernels.problems import Convolution
 
 __all__ = ["BLOCKS", "Entry", "choose", "entries", "overrule", "overruled", "register", "using"]
@@ -122,7 +122,7 @@ def entries(block: str, device: str | None = None) -> list[Entry]:
 
 
 @contextmanager
-def using(measured: bool | None = None, **kernels: str) -> Iterator[None]:
+def using(measured: bool | None = None, tf32: bool | None = None, **kernels: str) -> Iterator[None]:
     """Within this context the named kernels serve, where they apply.
 
     Parameters
@@ -130,6 +130,9 @@ def using(measured: bool | None = None, **kernels: str) -> Iterator[None]:
     measured : bool, optional
         Time the kernels that apply to each new problem and take the fastest; what was found is
         kept in the user's cache folder, for this machine.
+    tf32 : bool, optional
+        Let cuBLAS and cuDNN round what they multiply to TF32 on a card, which is faster and good to
+        three digits. Kernels of our own never do.
     **kernels : str
         Names of kernels by block: `conv2d="direct", conv_transpose2d="direct"`.
 
@@ -145,8 +148,8 @@ def using(measured: bool | None = None, **kernels: str) -> Iterator[None]:
             raise UnknownNameError(
                 f"There is no kernel {name!r} for {block}. {nearest(name, names)}"
             )
-    if measured is not None:
-        changes["measured"] = measured
+    wishes = {"measured": measured, "tf32": tf32}
+    changes |= {name: wish for name, wish in wishes.items() if wish is not None}
     token = _overruled.set({**overruled(), **changes})
     try:
         yield
@@ -234,6 +237,7 @@ def _measured(
 
     path = _measurements()
     where = f"{threads()} threads" if device == "cpu" else device
+    where += " tf32" if overruled().get("tf32") else ""
     key = f"{block} {problem} {problem.dtype} {where}"
     known: dict[str, dict[str, float]] = {}
     if path and path.exists():
@@ -246,7 +250,7 @@ def _measured(
         from minicnn.kernels.measure import measure
 
         known[key] = {
-            entry.name: measure(entry, problem, batch=1, seconds=0.05).seconds
+            entry.name: _seconds(measure, entry, problem)
             for entry in fitting
             if entry.name in names
         }
@@ -256,3 +260,11 @@ def _measured(
             with atomic_path(path) as temporary:
                 temporary.write_text(json.dumps(known, indent=1))
     return {name: known[key][name] for name in names}
+
+
+def _seconds(measure: Callable[..., Any], entry: Entry, problem: Convolution) -> float:
+    """What a run takes; infinity for a library's kernel that turns out not to have it."""
+    try:
+        return float(measure(entry, problem, batch=1, seconds=0.05).seconds)
+    except DeviceError:
+        return float("inf")

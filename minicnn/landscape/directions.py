@@ -23,7 +23,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minicnn.errors import InputError, ShapeError, UnknownNameError, nearest
-from minicnn.landscape.weights import filter_norms, layer_norms, learnable, weights
+from minicnn.landscape.weights import filter_norms, layer_norms, learnable, on_host, weights
 from minicnn.network import Network
 from minicnn.structure import Structure
 
@@ -38,13 +38,13 @@ TINY = 1e-10  # the authors' guard against filters of zeros
 
 
 def random_direction(
-    network: Structure, seed: int = 0, norm: str = "filter", ignore: str = "biasbn"
+    network: Network, seed: int = 0, norm: str = "filter", ignore: str = "biasbn"
 ) -> Direction:
     """A random direction, normalised as the network's own parameters are.
 
     Parameters
     ----------
-    network : Structure
+    network : Network
         The point that the landscape is drawn around.
     seed : int
         The same seed gives the same direction; an array's numbers depend on its place among the
@@ -76,6 +76,7 @@ def random_direction(
     if seed < 0:
         raise InputError(f"A seed is 0 or more; got {seed}.")
     _check_ignore(ignore)
+    network = on_host(network)
     moving = weights(network)
     drawn = {}
     for place, name in enumerate(learnable(network)):
@@ -87,7 +88,7 @@ def random_direction(
 
 
 def normalised(
-    direction: Mapping[str, np.ndarray], network: Structure, norm: str = "filter"
+    direction: Mapping[str, np.ndarray], network: Network, norm: str = "filter"
 ) -> Direction:
     """A direction whose filters (or arrays) are as long as the network's.
 
@@ -95,7 +96,7 @@ def normalised(
     ----------
     direction : mapping
         Arrays by name.
-    network : Structure
+    network : Network
         The point that it starts from.
     norm : {"filter", "layer", "none"}
         See `random_direction`; biases and the like count as one filter an array.
@@ -107,6 +108,7 @@ def normalised(
     """
     if norm not in NORMS:
         raise InputError(f"norm={norm!r}: choose {', '.join(NORMS)}.")
+    network = on_host(network)
     lies = weights(network)
     found = {}
     for name, d in direction.items():
@@ -139,6 +141,7 @@ def towards(network: Network, other: Network) -> Direction:
     UnknownNameError, ShapeError
         If the networks' arrays do not correspond.
     """
+    network, other = on_host(network), on_host(other)
     own, theirs = network.state_dict(), other.state_dict()
     for name in {**own, **theirs}:
         if name not in own or name not in theirs:

@@ -27,7 +27,7 @@ import numpy as np
 from minicnn.errors import InputError, ShapeError
 from minicnn.folding import fold_batch_norm
 from minicnn.landscape.directions import Direction
-from minicnn.landscape.weights import variances
+from minicnn.landscape.weights import on_host, variances
 from minicnn.network import Network
 from minicnn.structure import Structure
 
@@ -42,7 +42,7 @@ class Evaluator:
     Parameters
     ----------
     network : Network
-        The origin. It is not changed.
+        The origin. It is not changed. Where it is on a card, points are evaluated there.
     x : numpy.ndarray of float32, shape (N, C, H, W)
         Samples, normalised as the network needs them.
     labels : numpy.ndarray of int, shape (N,)
@@ -73,13 +73,15 @@ class Evaluator:
         directions: Sequence[Mapping[str, np.ndarray]],
         batch: int = BATCH,
     ) -> None:
+        device, network = network.device, on_host(network)
         check_samples(network, x, labels)
         self._origin = network.drop_softmax()
         self._x, self._labels, self._batch = x, labels, batch
         self._directions = [_known(network, direction) for direction in directions]
         folded = fold_batch_norm(self._origin)
-        own = {name: np.array(array) for name, array in folded.arrays.items()}
-        self._network = folded.derived(arrays=own).apart().freeze()
+        self._stands = {name: np.array(array) for name, array in folded.arrays.items()}
+        here = folded.derived(arrays=dict(self._stands)).apart().freeze()
+        self._network = here.to(device, hosted=True)
         self._input, self._scores = next(iter(network.inputs)), folded.logits
 
     def at(self, *point: float) -> tuple[float, float]:
@@ -102,8 +104,10 @@ class Evaluator:
         """Give the planned network the parameters of a point."""
         arrays = moved(self._origin, self._directions, point)
         folded = fold_batch_norm(self._origin.derived(arrays=arrays)).arrays
-        stands = self._network.arrays
-        self._network.refill({n: a for n, a in folded.items() if not np.array_equal(a, stands[n])})
+        stands = self._stands
+        other = {n: a for n, a in folded.items() if not np.array_equal(a, stands[n])}
+        self._network.refill(other)
+        self._stands |= other
 
 
 def moved(

@@ -20,6 +20,7 @@ import numpy as np
 from minicnn.checkpoint import Checkpoint
 from minicnn.errors import InputError
 from minicnn.kernels import set_threads
+from minicnn.landscape.weights import on_host
 from minicnn.network import Network
 from minicnn.progress import Track, silent
 from minicnn.structure import Structure
@@ -46,6 +47,8 @@ class Task:
         The plane.
     options : mapping
         Of the work.
+    device : str
+        Where it is done.
     """
 
     network: Mapping[str, Any]
@@ -53,10 +56,11 @@ class Task:
     labels: np.ndarray
     directions: Sequence[Mapping[str, np.ndarray]]
     options: Mapping[str, Any]
+    device: str = "cpu"
 
     def opened(self) -> Network:
         """The network, with plans of its own."""
-        return Network(**self.network)
+        return Network(**self.network).to(self.device, hosted=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,8 @@ class Grid:
 
 
 def plain(network: Network) -> dict[str, Any]:
-    """A network's fields, without its plans: what can be sent to other processes."""
+    """A network's fields on the host, without its plans: what can be sent to other processes."""
+    network = on_host(network)
     return {field.name: getattr(network, field.name) for field in fields(Structure)}
 
 

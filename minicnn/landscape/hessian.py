@@ -31,11 +31,12 @@ import numpy as np
 from minicnn.blocks.loss import CrossEntropy
 from minicnn.checkpoint import Checkpoint
 from minicnn.errors import InputError
+from minicnn.kernels.devices import to_device
 from minicnn.landscape.directions import IGNORES
 from minicnn.landscape.evaluation import check_samples, moved
 from minicnn.landscape.filling import Grid, Task, fill, plain
 from minicnn.landscape.surface import about
-from minicnn.landscape.weights import learnable, weights
+from minicnn.landscape.weights import learnable, on_host, weights
 from minicnn.network import Network
 from minicnn.progress import Track, silent
 from minicnn.tensor import Tensor, grad
@@ -114,9 +115,11 @@ class HessianProducts:
     ) -> None:
         if ignore not in IGNORES:
             raise InputError(f"ignore={ignore!r}: choose {' or '.join(IGNORES)}.")
+        self._device, network = network.device, on_host(network)
         check_samples(network, x, labels)
         simple = network.drop_softmax()
-        self._network = simple.derived(arrays={n: np.array(a) for n, a in simple.arrays.items()})
+        own = simple.derived(arrays={n: np.array(a) for n, a in simple.arrays.items()})
+        self._network = own.to(self._device)
         self._x, self._labels, self._batch = x, labels, batch
         self.names = list(weights(simple)) if ignore == "biasbn" else learnable(simple)
         tensors = self._network.named_parameters()
@@ -148,7 +151,7 @@ class HessianProducts:
         for first in range(0, len(self._x), self._batch):
             part = slice(first, first + self._batch)
             labels = self._labels[part]
-            scores = self._network(Tensor(self._x[part]))
+            scores = self._network(Tensor(self._x[part], device=self._device))
             loss = CrossEntropy(labels)(scores.reshape((len(labels), -1)))
             yield len(labels) / len(self._x), grad(loss, self._parameters, create_graph=again)
 
@@ -157,7 +160,8 @@ class HessianProducts:
         found, first = [], 0
         for tensor in self._parameters:
             part = vector[first : first + tensor.size]
-            found.append(np.asarray(part, tensor.dtype).reshape(tensor.shape))
+            here = np.asarray(part, tensor.dtype).reshape(tensor.shape)
+            found.append(to_device(here, self._device))
             first += tensor.size
         return found
 
@@ -241,10 +245,10 @@ def curvature(
         raise InputError(
             f"{len(directions)} directions are given; a line (x axis only) needs one, a plane two."
         )
-    check_samples(network, x, labels)
+    check_samples(on_host(network), x, labels)
     options = {"ignore": ignore, "tolerance": tolerance, "batch": batch}
     key = {**about("curvature", network, x, labels, directions, grid), **options}
-    task = Task(plain(network), x, labels, directions, options)
+    task = Task(plain(network), x, labels, directions, options, str(network.device))
     store = Checkpoint(file, key)
     found = fill(grid, ("lowest", "highest"), _eigenvalues, task, store, workers, 1, track)
     return Curvature(xs, ys, found["lowest"], found["highest"])
@@ -252,11 +256,11 @@ def curvature(
 
 def _eigenvalues(task: Task, points: np.ndarray) -> np.ndarray:
     """Lowest and highest eigenvalue (n, 2) at some points."""
-    network, rows = task.opened(), []
+    network, rows = on_host(task.opened()), []
     ignore, tolerance, batch = (task.options[name] for name in ("ignore", "tolerance", "batch"))
     for point in points:
         arrays = moved(network, task.directions, point)
-        here = network.derived(arrays=arrays)
+        here = network.derived(arrays=arrays).to(task.device)
         with np.errstate(over="ignore", invalid="ignore"):
             hessian = HessianProducts(here, task.x, task.labels, ignore, batch)
             rows.append(extreme_eigenvalues(hessian, hessian.size, tolerance))
@@ -286,4 +290,4 @@ def _end(
 
 
 def _flat(tensors: Sequence[Tensor]) -> np.ndarray:
-    return np.concatenate([tensor.data.reshape(-1) for tensor in tensors]).astype(np.float64)
+    return np.concatenate([t.numpy().reshape(-1) for t in tensors]).astype(np.float64)

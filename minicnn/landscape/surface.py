@@ -25,8 +25,10 @@ import numpy as np
 
 from minicnn.checkpoint import Checkpoint
 from minicnn.errors import InputError
+from minicnn.kernels.devices import CPU
 from minicnn.landscape.evaluation import Evaluator, check_samples, samples_fingerprint
 from minicnn.landscape.filling import Grid, Task, fill, plain
+from minicnn.landscape.weights import on_host
 from minicnn.network import Network
 from minicnn.progress import Track, silent
 
@@ -85,7 +87,7 @@ def surface(
     Parameters
     ----------
     network : Network
-        The origin; not changed.
+        The origin; not changed. Where it is on a card, points are evaluated there.
     x : numpy.ndarray, shape (N, C, H, W)
         Samples, normalised as the network needs them.
     labels : numpy.ndarray of int, shape (N,)
@@ -124,9 +126,9 @@ def surface(
         raise InputError(
             f"{len(directions)} directions are given; a line (x axis only) needs one, a plane two."
         )
-    check_samples(network, x, labels)
+    check_samples(on_host(network), x, labels)
     key = about("surface", network, x, labels, directions, grid)
-    task = Task(plain(network), x, labels, directions, {})
+    task = Task(plain(network), x, labels, directions, {}, str(network.device))
     chunk = max(1, min(32, IMAGES // len(x)))
     names = ("loss", "accuracy")
     found = fill(grid, names, _evaluate, task, Checkpoint(file, key), workers, chunk, track)
@@ -165,9 +167,11 @@ def about(
     grid: Grid,
 ) -> dict[str, Any]:
     """What a result file is about, as the key of a checkpoint."""
+    card = {} if network.device == CPU else {"device": network.device.kind}  # other last bits
     return {
         "what": what,
-        "network": network.fingerprint(),
+        "network": on_host(network).fingerprint(),
+        **card,
         "samples": samples_fingerprint(x, labels),
         "directions": [_fingerprint(direction) for direction in directions],
         **{name: values.tolist() for name, values in grid.axes.items()},

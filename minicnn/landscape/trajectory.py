@@ -24,7 +24,8 @@ import numpy as np
 
 from minicnn.errors import InputError, ShapeError
 from minicnn.landscape.directions import IGNORES, Direction
-from minicnn.landscape.weights import learnable, weights
+from minicnn.landscape.weights import learnable, on_host, weights
+from minicnn.network import Network
 from minicnn.structure import Structure
 
 __all__ = ["Trajectory", "trajectory"]
@@ -64,7 +65,7 @@ class Trajectory:
 
 
 def trajectory(
-    network: Structure,
+    network: Network,
     states: Sequence[Mapping[str, np.ndarray]],
     ignore: str = "biasbn",
     centred: bool = True,
@@ -73,7 +74,7 @@ def trajectory(
 
     Parameters
     ----------
-    network : Structure
+    network : Network
         The last state: the point that the landscape is drawn around. Its parameters count as the
         last state, even where `states` ends earlier.
     states : sequence of mapping
@@ -96,6 +97,7 @@ def trajectory(
     """
     if ignore not in IGNORES:
         raise InputError(f"ignore={ignore!r}: choose {' or '.join(IGNORES)}.")
+    network = on_host(network)
     names = list(weights(network)) if ignore == "biasbn" else learnable(network)
     end = _flat(network.arrays, network, names)
     rows = [_flat(state, network, names) - end for state in states]  # (numbers,) each

@@ -9,15 +9,19 @@ Source: Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from minicnn.blocks import BatchNorm, Conv, ConvTranspose, Linear, MatMul
 from minicnn.errors import InputError
+from minicnn.kernels.devices import CPU
+from minicnn.parameters import Parametrised
 from minicnn.structure import Structure
 
-__all__ = ["Filters", "filter_norms", "layer_norms", "learnable", "variances", "weights"]
+AnyStructure = TypeVar("AnyStructure", bound=Parametrised)
+
+__all__ = ["Filters", "filter_norms", "layer_norms", "learnable", "on_host", "variances", "weights"]
 
 
 class Filters(NamedTuple):
@@ -33,6 +37,11 @@ class Filters(NamedTuple):
 
     axis: int = 0
     groups: int = 1
+
+
+def on_host(network: AnyStructure) -> AnyStructure:
+    """The same network with NumPy's arrays: directions and points are made there."""
+    return network if network.device == CPU else network.to(CPU)
 
 
 def weights(network: Structure) -> dict[str, Filters]:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn.errors import ShapeError, UnknownNameError, nearest
-from minicnn.kernels.devices import CPU, Device, beside, on_gpu, to_device
+from minicnn.kernels.devices import CPU, Device, as_array, beside, on_gpu, to_device
 from minicnn.network import Network
 from minicnn.preprocess import Preprocess
 from minicnn.tensor import Tensor
@@ -186,7 +186,7 @@ class Module:
                     f"{name} has shape {np.shape(state[name])}; {model} needs {own[name].shape}."
                 )
         for name, array in own.items():
-            array[...] = beside(np.asarray(state[name]), array)
+            array[...] = beside(as_array(state[name]), array)
 
     # Devices
 

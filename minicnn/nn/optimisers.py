@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.errors import InputError
-from minicnn.kernels.devices import beside, on_gpu
+from minicnn.kernels.devices import as_array, beside, on_gpu
 from minicnn.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "clip_gradients", "gradient_norm"]
@@ -110,7 +110,7 @@ class Optimiser:
             if not both or np.shape(state[name]) != own[name].shape:
                 raise InputError(f"This is not the state of this {type(self).__name__}: {name}.")
         for name, array in own.items():
-            array[...] = beside(np.asarray(state[name]), array)
+            array[...] = beside(as_array(state[name]), array)
         self.steps = int(state["steps"])
 
     def __repr__(self) -> str:

@@ -89,7 +89,7 @@ def augmentation(setup: Setup, repeats: int = 3) -> Findings:
             epochs=epochs, batch=10, optimiser="adam", rate=2e-3, decay=0.0, schedule="cosine",
             augment=augment if on else None, seed=seed,
         )  # fmt: skip
-        return learn(net, train, {"train": train, "test": test}, recipe)
+        return learn(setup.placed(net), train, {"train": train, "test": test}, recipe)
 
     names = [f"{size} a class, {'on' if on else 'off'}" for size, on in settings]
     found = repeated(setup, "augmentation", names, repeats, run)

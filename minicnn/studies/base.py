@@ -13,6 +13,7 @@ import numpy as np
 from minicnn.checkpoint import Checkpoint
 from minicnn.data import Dataset
 from minicnn.errors import InputError
+from minicnn.nn import Module
 from minicnn.progress import Track, silent
 
 __all__ = ["Findings", "Setup", "Study", "repeated"]
@@ -34,6 +35,8 @@ class Setup:
     checkpoint : path-like, optional
         A file (.npz) that keeps the trainings that are done. The same study goes on after them;
         whoever has the findings may remove it.
+    device : str
+        Where networks learn: "cpu", "cuda:0".
     """
 
     train: Dataset
@@ -42,6 +45,11 @@ class Setup:
     seed: int = 0
     track: Track = silent
     checkpoint: str | os.PathLike[str] | None = None
+    device: str = "cpu"
+
+    def placed(self, model: Module) -> Module:
+        """The model itself, on the device."""
+        return model.to(self.device)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -164,6 +172,7 @@ def _key(setup: Setup, study: str) -> dict[str, Any]:
         "study": study,
         "epochs": setup.epochs,
         "seed": setup.seed,
+        **({} if setup.device == "cpu" else {"device": setup.device}),
         "data": [
             zlib.crc32(np.ascontiguousarray(array).data.cast("B"))
             for one in (setup.train, setup.test)

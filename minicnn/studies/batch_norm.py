@@ -47,13 +47,12 @@ def batch_norm(setup: Setup, rates: tuple[float, ...] = RATES) -> Findings:
 
     def run(i: int, seed: int) -> dict[str, np.ndarray]:
         on, rate = settings[i]
-        net = nn.VGG(setup.shape, setup.classes, plan=PLAN, batch_norm=on)
+        plain = nn.VGG(setup.shape, setup.classes, plan=PLAN, batch_norm=on)
+        net = setup.placed(nn.initialise(plain, "he_normal", seed))
         recipe = nn.Recipe(
             epochs=epochs, batch=32, rate=rate, decay=0.0, schedule="constant", seed=seed
         )
-        return learn(
-            nn.initialise(net, "he_normal", seed), train, {"train": train, "test": test}, recipe
-        )
+        return learn(net, train, {"train": train, "test": test}, recipe)
 
     names = [f"{'on' if on else 'off'}, rate {rate:g}" for on, rate in settings]
     found = repeated(setup, "batch-norm", names, 1, run)

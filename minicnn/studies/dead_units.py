@@ -47,12 +47,13 @@ def dead_shares(model: nn.Module, samples: Dataset) -> dict[str, float]:
         if isinstance(module, nn.ReLU):
             rest = (0, *range(2, y.data.ndim))
             path = paths[id(module)]
-            fires[path] = fires.get(path, False) | (y.data > 0).any(axis=rest)
+            fires[path] = fires.get(path, False) | (y.numpy() > 0).any(axis=rest)
         return y
 
     with evaluating(model), nn.around(watch), no_grad():
         for start in range(0, len(samples), BATCH):
-            model(Tensor(samples.array(slice(start, start + BATCH))))
+            x = samples.array(slice(start, start + BATCH))
+            model(Tensor(x, device=model.device))
     return {path: float(1 - alive.mean()) for path, alive in fires.items()}
 
 
@@ -86,7 +87,10 @@ def dead_units(setup: Setup, rates: tuple[float, ...] = RATES) -> Findings:
         recipe = nn.Recipe(
             epochs=epochs, batch=32, rate=rates[i], decay=0.0, schedule="constant", seed=seed
         )
-        return {**learn(net, train, {"train": train, "test": test}, recipe, count), "dead": dead}
+        return {
+            **learn(setup.placed(net), train, {"train": train, "test": test}, recipe, count),
+            "dead": dead,
+        }
 
     found = repeated(setup, "dead-units", [f"rate {rate:g}" for rate in rates], 1, run)
     arrays = {name: array[:, 0] for name, array in found.items()}

@@ -43,7 +43,9 @@ def dropout(setup: Setup, repeats: int = 3) -> Findings:
     def run(i: int, seed: int) -> dict[str, np.ndarray]:
         train = mislabelled(setup.few(A_CLASS, seed), WRONG, seed)
         net = wide_net(setup.shape, setup.classes, seed, PROBABILITIES[i])
-        return learn(net, train, {"train": train, "test": test}, replace(recipe, seed=seed))
+        return learn(
+            setup.placed(net), train, {"train": train, "test": test}, replace(recipe, seed=seed)
+        )
 
     arrays = repeated(setup, "dropout", [f"p={p:g}" for p in PROBABILITIES], repeats, run)
     arrays["p"] = np.array(PROBABILITIES)

@@ -49,11 +49,9 @@ def early_stopping(setup: Setup, repeats: int = 3, patience: int = 8) -> Finding
         train = mislabelled(setup.few(A_CLASS, seed), WRONG, seed)
         learned, held = train.split(HELD, seed)
         own = replace(recipe, seed=seed)
-        curves = learn(
-            wide_net(setup.shape, setup.classes, seed), learned,
-            {"train": learned, "held": held, "test": test}, own,
-        )  # fmt: skip
-        net = wide_net(setup.shape, setup.classes, seed)
+        net = setup.placed(wide_net(setup.shape, setup.classes, seed))
+        curves = learn(net, learned, {"train": learned, "held": held, "test": test}, own)
+        net = setup.placed(wide_net(setup.shape, setup.classes, seed))
         history = nn.fit(net, learned, held, replace(own, patience=patience))
         restored = nn.evaluate(net, test)
         return {

@@ -51,7 +51,7 @@ def mc_dropout(setup: Setup, passes: int = PASSES, p: float = PROBABILITY) -> Fi
         `kept` (shares) and `kept_NAME` (accuracy on the least uncertain share by each measure).
     """
     train, test = setup.few(A_CLASS), measured(setup)
-    model = small_net(setup.shape, setup.classes, setup.seed, p)
+    model = setup.placed(small_net(setup.shape, setup.classes, setup.seed, p))
     recipe = replace(RECIPE, epochs=setup.epochs or RECIPE.epochs, seed=setup.seed)
     nn.fit(model, train, None, recipe)
     x = test.array()

@@ -71,7 +71,7 @@ def dynamics(setup: Setup, train: int = TRAIN, test: int = TEST, size: int = SIZ
     """
     x, y = ink(*generate(train + test, setup.seed, track=setup.track), size)
     recipe = replace(RECIPE, epochs=setup.epochs or RECIPE.epochs, seed=setup.seed)
-    model = drawn(setup.seed)
+    model = setup.placed(drawn(setup.seed))
     source, held = Pictures(x[:train], y[:train], recipe.batch, recipe.seed), (x[train:], y[train:])
     history = nn.fit(model, source, held, recipe, objective=nn.Regression(),
                      checkpoint=setup.checkpoint)  # fmt: skip
@@ -149,9 +149,9 @@ def block_activations(model: Module, x: np.ndarray) -> np.ndarray:
     def watch(module: Module, inputs: tuple[object, ...]) -> object:
         y = module.forward(*inputs)
         if id(module) in wanted:
-            found.append(y.data[0])
+            found.append(y.numpy()[0])
         return y
 
     with around(watch), no_grad():
-        model.eval()(Tensor(x))
+        model.eval()(Tensor(x, device=model.device))
     return np.stack(found)

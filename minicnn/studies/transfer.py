@@ -117,6 +117,7 @@ def _pretrained(setup: Setup, source: Dataset) -> nn.Module:
     smallest = int(np.bincount(source.labels).min())
     source = source.balanced(min(smallest, MOST_SOURCE), setup.seed)
     model = nn.initialise(nn.LeNet(setup.shape, len(source.classes)), seed=setup.seed)
+    setup.placed(model)
     recipe = replace(SOURCE, epochs=setup.epochs or SOURCE.epochs, seed=setup.seed)
     nn.fit(model, source, None, recipe)
     return model
@@ -131,7 +132,7 @@ def _accuracy(
         return recycled(None, few, test)
     if way == "features":
         return recycled(learned.network(shape).cut(outputs="pool2"), few, test)
-    model = nn.initialise(nn.LeNet(shape, len(few.classes)), seed=seed)
+    model = nn.initialise(nn.LeNet(shape, len(few.classes)), seed=seed).to(learned.device)
     if way != "scratch":
         own = model.state_dict()
         known = {n: a for n, a in learned.state_dict().items() if not n.startswith("fc2")}

@@ -23,6 +23,7 @@ import numpy as np
 
 from minicnn.errors import InputError
 from minicnn.nn import Dropout, Module
+from minicnn.nn.module import evaluating
 from minicnn.progress import Track, silent
 from minicnn.tensor import Tensor, no_grad
 
@@ -123,23 +124,20 @@ def dropout_passes(
             f"MC dropout needs a model with dropout and one pass or more; "
             f"{type(model).__name__} has {len(layers)} dropout layers, passes={passes}."
         )
-    modes = [(module, module.training) for module in model.modules()]
     before = [layer.always for layer in layers]
-    model.eval()
     try:
         for layer in layers:
             layer.always = True
         found: list[np.ndarray] = []
-        with no_grad():
+        with evaluating(model), no_grad():
             for t in track(range(passes), "passes", passes):
                 model.reseed(seed, t)
-                parts = [model(Tensor(x[i : i + batch])).data for i in range(0, len(x), batch)]
-                found.append(np.concatenate(parts))
+                parts = [x[i : i + batch] for i in range(0, len(x), batch)]
+                outputs = [model(Tensor(part, device=model.device)).numpy() for part in parts]
+                found.append(np.concatenate(outputs))
     finally:
         for layer, always in zip(layers, before, strict=True):
             layer.always = always
-        for module, mode in modes:
-            module.training = mode
     return np.stack(found)
 
 

@@ -10,25 +10,16 @@ import numpy as np
 
 from standin.compiling import RawModule  # noqa: F401  (part of the module's face)
 from standin.face import ATTRIBUTES, FUNCTIONS, check_face
+from standin.rounding import core as _core  # noqa: F401
+from standin.rounding import multiplied
+from standin.streams import Event, MemoryPool, Stream, capturing, forbidden_in_capture, note
 
 __version__ = "14.0.0"
 GUARD = 64
 CANARY = 0xA5
 float32, float64 = np.float32, np.float64
 
-_capture = None  # the list that work is noted in
 copies = {"to host": 0, "to device": 0}
-
-
-def note(run, alive=()):
-    """Remember a piece of work, if a stream is capturing."""
-    if _capture is not None:
-        _capture.append((run, alive))
-
-
-def _forbidden_in_capture(what):
-    if _capture is not None:
-        raise RuntimeError(f"operation not permitted when stream is capturing: {what}")
 
 
 class _Block:
@@ -78,7 +69,7 @@ class _Device:
         pass
 
     def synchronize(self):
-        _forbidden_in_capture("synchronize")
+        forbidden_in_capture("synchronize")
 
 
 def _unwrap(value):
@@ -165,12 +156,12 @@ class ndarray:
     base = property(lambda self: self._owner)
 
     def get(self):
-        _forbidden_in_capture("copy to the host")
+        forbidden_in_capture("copy to the host")
         copies["to host"] += 1
         return self._host.copy(order="K")
 
     def item(self):
-        _forbidden_in_capture("copy to the host")
+        forbidden_in_capture("copy to the host")
         return self._host.item()
 
     def tolist(self):
@@ -311,7 +302,7 @@ def _like(function, x, *args, **kwargs):
 
 
 def _no_cublas():
-    if _capture is not None:
+    if capturing():
         raise NotImplementedError("calling cuBLAS API during stream capture is not supported")
 
 
@@ -363,7 +354,7 @@ ndarray.__module__ = "cupy"
 def array(value, dtype=None, copy=True):
     if isinstance(value, ndarray):
         return value.astype(dtype or value.dtype)
-    _forbidden_in_capture("copy from the host")
+    forbidden_in_capture("copy from the host")
     copies["to device"] += 1
     host = np.asarray(value, dtype)
     made = ndarray._new(host.shape, host.dtype)
@@ -447,7 +438,7 @@ class special:
 
 def matmul(a, b, out=None):
     _no_cublas()
-    return _computed(np.matmul, (a, b), {} if out is None else {"out": out})
+    return _computed(multiplied, (a, b), {} if out is None else {"out": out})
 
 
 def __getattr__(name):
@@ -460,83 +451,6 @@ def __getattr__(name):
         return _computed(function, args, kwargs)
 
     return call if callable(function) and not isinstance(function, type) else function
-
-
-class Graph:
-    """Captured work."""
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    def launch(self, stream=None):
-        for run, _ in self.steps:
-            run()
-
-    def upload(self, stream=None):
-        pass
-
-
-class Stream:
-    """Work in order; `null` is the default one."""
-
-    def __init__(self, null=False, non_blocking=False, ptds=False):
-        self.null, self.non_blocking = null, non_blocking
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def use(self):
-        return self
-
-    def begin_capture(self, mode=None):
-        global _capture
-        assert self.non_blocking, "the legacy default stream cannot capture"
-        assert _capture is None
-        _capture = []
-
-    def end_capture(self):
-        global _capture
-        steps, _capture = _capture, None
-        return Graph(steps)
-
-    def is_capturing(self):
-        return _capture is not None
-
-    def synchronize(self):
-        _forbidden_in_capture("synchronize")
-
-    def wait_event(self, event):
-        pass
-
-    def record(self, event=None):
-        return event or Event()
-
-
-class Event:
-    """A moment; times between two are made up."""
-
-    def record(self, stream=None):
-        pass
-
-    def synchronize(self):
-        pass
-
-
-class MemoryPool:
-    def malloc(self, size):
-        return size
-
-    def free_all_blocks(self):
-        pass
-
-    def used_bytes(self):
-        return 0
-
-    def total_bytes(self):
-        return 0
 
 
 class _Nothing:

@@ -1,19 +1,44 @@
-"""1x1 convolutions at stride 1 as plain products, by cuBLAS.
+"""Products by cuBLAS, and with them 1x1 convolutions at stride 1.
 
-Its last bits may change with the batch, so it serves where it is asked for by name or found to be
-the fastest by a measurement: `minicnn.using(conv2d="cublas")`, `minicnn.using(measured=True)`.
+cuBLAS computes in float32. `minicnn.using(tf32=True)` lets it round what it multiplies to TF32,
+which has 10 bits behind the point for 23, and runs on tensor cores.
+
+Its last bits may change with the batch, so of convolutions it serves those that ask for it by name,
+or where a measurement found it the fastest: `minicnn.using(conv2d="cublas")`,
+`minicnn.using(measured=True)`.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import Any
+
+import numpy as np
 
 from minicnn.kernels.devices import module_of
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.gpu.images import channels_last, new_image
 from minicnn.kernels.problems import Convolution
+from minicnn.kernels.registry import overruled
 
-__all__ = ["conv", "conv_transpose", "why_not"]
+__all__ = ["conv", "conv_transpose", "matmul", "why_not"]
+
+_rounding = threading.Lock()  # how CuPy asks cuBLAS to compute holds for the whole process
+
+
+def matmul(a: Any, b: Any, out: Any = None) -> Any:
+    """a b of matrices, or stacks of them."""
+    module = module_of(a)
+    with _rounding:
+        if not overruled().get("tf32") or np.dtype(a.dtype) != np.float32:
+            return module.matmul(a, b, out=out)
+        routines = module._core._routines_linalg
+        before = routines.get_compute_type(a.dtype)
+        routines.set_compute_type(a.dtype, routines.COMPUTE_TYPE_TF32)
+        try:
+            return module.matmul(a, b, out=out)
+        finally:
+            routines.set_compute_type(a.dtype, before)
 
 
 def why_not(problem: Convolution) -> str:
@@ -27,7 +52,7 @@ def _product(x: Any, matrix: Any, b: Any) -> Any:
     """Each pixel's channels times a matrix (in, out), plus b."""
     y = new_image(x, (x.shape[0], matrix.shape[1], *x.shape[2:]))
     rows = channels_last(x).transpose(0, 2, 3, 1)
-    module_of(x).matmul(rows, matrix, out=y.transpose(0, 2, 3, 1))
+    matmul(rows, matrix, out=y.transpose(0, 2, 3, 1))
     if b is not None:
         y += b.reshape(-1, 1, 1)
     return y

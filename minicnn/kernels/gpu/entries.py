@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from minicnn.kernels.gpu import cublas, filters
+from minicnn.kernels.gpu import cublas, cudnn, filters
 from minicnn.kernels.gpu.convolution import IMPLICIT
 from minicnn.kernels.gpu.depthwise import DEPTHWISE
 from minicnn.kernels.gpu.methods import Method
@@ -51,16 +51,21 @@ def built_in() -> Iterable[Entry]:
         yield from _both(Winograd(made).method(), _winograd(made), about, even=False)
         by_library = Winograd(made, by_cublas).method()
         yield from _both(by_library, _asked_for, f"{about}, products by cuBLAS", even=False)
+    yield from _both(
+        cudnn.METHOD, _asked_for, "by NVIDIA's cuDNN, where it is installed", even=False
+    )
     for block, run in (("conv2d", cublas.conv), ("conv_transpose2d", cublas.conv_transpose)):
         yield Entry(block, "cublas", run, cublas.why_not, _asked_for, "cuda",
                     about="1x1 filters as one product of cuBLAS")  # fmt: skip
     yield Entry("conv_filter2d", "implicit", filters.conv_filter, cost=_implicit, device="cuda",
                 about="pixels as inner index; any geometry")  # fmt: skip
+    yield Entry("conv_filter2d", "cudnn", cudnn.conv_filter, cudnn.why_not, _asked_for, "cuda",
+                about="by NVIDIA's cuDNN, where it is installed")  # fmt: skip
 
 
 def _asked_for(problem: Convolution) -> float:
     """Of kernels that serve by name or by a measurement alone."""
-    return float("inf")
+    return 1e9
 
 
 def _both(

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.devices import module_of, on_gpu, place_of
 from minicnn.kernels.geometry import Window
-from minicnn.kernels.gpu import batch, filters, gates, learning, normalise, pooling
+from minicnn.kernels.gpu import batch, cublas, gates, learning, normalise, pooling
 from minicnn.kernels.gpu.parts import parts as _parts
 from minicnn.kernels.packed import Packed
 from minicnn.kernels.problems import Convolution
@@ -73,7 +73,9 @@ def conv_filter(p: Any, x: Any, window: Window, groups: int) -> Any:
         return conv_filter(p[:, :, None], x[:, :, None], window.lifted(), groups)[:, :, 0]
     if not _images(p, x):
         return reference.conv_filter(p, x, window, groups)
-    return filters.conv_filter(p, x, window, groups)
+    dtype = str(np.result_type(p, x))
+    problem = Convolution(x.shape[1], p.shape[1], x.shape[2:], window, groups, dtype=dtype)
+    return choose("conv_filter2d", problem, "cuda")[0].run(p, x, window, groups)
 
 
 # Pooling
@@ -163,12 +165,13 @@ def all_finite(x: Any) -> bool:
 
 def linear(x: Any, w: Any, b: Any) -> Any:
     """x w^T + b, by cuBLAS."""
-    return reference.linear(x, w, b)
+    y = cublas.matmul(x, w.T)
+    return y if b is None else y + b
 
 
 def matmul(a: Any, b: Any) -> Any:
     """a b, by cuBLAS."""
-    return module_of(a).matmul(a, b)
+    return cublas.matmul(a, b)
 
 
 # Normalisation

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.kernels.devices import module_of
-from minicnn.kernels.gpu import convolution
+from minicnn.kernels.gpu import convolution, cublas
 from minicnn.kernels.gpu.code import Kernel, blocks_of
 from minicnn.kernels.gpu.ending import Ending
 from minicnn.kernels.gpu.images import empty, steps
@@ -22,7 +22,7 @@ _SUMS = Kernel("winograd", "transform_sums")
 
 def by_cublas(a: Any, b: Any, c: Any) -> None:
     """c = a b for stacks of matrices, by cuBLAS, whose last bits may change with the batch."""
-    module_of(a).matmul(a, b, out=c)
+    cublas.matmul(a, b, out=c)
 
 
 class Winograd:

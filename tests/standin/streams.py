@@ -1,0 +1,97 @@
+"""The stand-in's streams: work is done at once, and noted while a stream captures."""
+
+_capture = None  # the list that work is noted in
+
+
+def capturing():
+    """Whether a stream captures."""
+    return _capture is not None
+
+
+def note(run, alive=()):
+    """Remember a piece of work, if a stream is capturing."""
+    if _capture is not None:
+        _capture.append((run, alive))
+
+
+def forbidden_in_capture(what):
+    """Refuse what a stream that captures cannot do."""
+    if _capture is not None:
+        raise RuntimeError(f"operation not permitted when stream is capturing: {what}")
+
+
+class Graph:
+    """Captured work."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def launch(self, stream=None):
+        for run, _ in self.steps:
+            run()
+
+    def upload(self, stream=None):
+        pass
+
+
+class Stream:
+    """Work in order; `null` is the default one."""
+
+    def __init__(self, null=False, non_blocking=False, ptds=False):
+        self.null, self.non_blocking, self.ptr = null, non_blocking, 0 if null else id(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def use(self):
+        return self
+
+    def begin_capture(self, mode=None):
+        global _capture
+        assert self.non_blocking, "the legacy default stream cannot capture"
+        assert _capture is None
+        _capture = []
+
+    def end_capture(self):
+        global _capture
+        steps, _capture = _capture, None
+        return Graph(steps)
+
+    def is_capturing(self):
+        return capturing()
+
+    def synchronize(self):
+        forbidden_in_capture("synchronize")
+
+    def wait_event(self, event):
+        pass
+
+    def record(self, event=None):
+        return event or Event()
+
+
+class Event:
+    """A moment; times between two are made up."""
+
+    def record(self, stream=None):
+        pass
+
+    def synchronize(self):
+        pass
+
+
+class MemoryPool:
+    def malloc(self, size):
+        return size
+
+    def free_all_blocks(self):
+        pass
+
+    def used_bytes(self):
+        return 0
+
+    def total_bytes(self):
+        return 0
