@@ -292,3 +292,29 @@ def test_modules_in_dicts_count_and_sequential_takes_modules_only():
     ]  # fmt: skip
     with pytest.raises(InputError, match="number 0 is a list"):
         nn.Sequential([nn.Linear(8, 8)])
+
+
+def test_a_model_lists_its_parts():
+    lines = str(nn.build("lenet", (1, 28, 28), 10)).splitlines()
+    assert lines[0] == "<LeNet: 215,370 parameters>"
+    assert [line.split() for line in lines if "conv1" in line] == [["conv1", "Conv2d", "416"]]
+    assert len(lines) == 12
+    assert str(nn.ReLU()) == "<ReLU: 0 parameters>"
+
+
+def test_names_of_torch_are_answered():
+    with pytest.raises(AttributeError, match="a list or tuple of modules"):
+        _ = nn.ModuleList
+    with pytest.raises(AttributeError, match="Did you mean Linear"):
+        _ = nn.Linera
+    assert not hasattr(nn, "__wrapped__")
+
+
+def test_zero_grad_forgets():
+    layer = nn.Linear(2, 1)
+    optimiser = nn.SGD(layer.named_parameters(), rate=0.1)
+    for _ in range(2):
+        layer(Tensor(np.ones((1, 2), np.float32))).sum().backward()
+        assert layer.weight.grad.data.tolist() == [[1, 1]]
+        optimiser.zero_grad()
+        assert layer.weight.grad is None

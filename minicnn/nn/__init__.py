@@ -7,6 +7,8 @@
 The layers call the same blocks and kernels as every network here.
 """
 
+from typing import Any
+
 from minicnn.nn.architectures import (
     ARCHITECTURES,
     VGG,
@@ -109,3 +111,13 @@ __all__ = [
     "recipe",
     "schedule",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Say what stands for a name of torch's."""
+    from minicnn.errors import nearest
+    from minicnn.nn.names import told
+
+    raise AttributeError(
+        f"minicnn.nn has no {name!r}.{told(name) or ' ' + nearest(name, __all__)}", name=name
+    )

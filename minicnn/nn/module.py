@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn.drawing import columns
 from minicnn.errors import ShapeError, UnknownNameError, nearest
 from minicnn.kernels.devices import CPU, Device, as_array, beside, on_gpu, to_device
 from minicnn.network import Network
@@ -287,3 +288,9 @@ class Module:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.size:,} parameters>"
+
+    def __str__(self) -> str:
+        """The parts that hold no parts, a line each: path, kind, number of parameters."""
+        parts = [(path, m) for path, m in self.named_modules() if path and not m.children()]
+        rows = [[path, type(m).__name__, f"{m.size:,}"] for path, m in parts]
+        return "\n".join([repr(self), *(f"  {line}" for line in columns(rows, (2,)).splitlines())])

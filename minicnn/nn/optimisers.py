@@ -68,6 +68,11 @@ class Optimiser:
             for slot in self.slots
         }
 
+    def zero_grad(self) -> None:
+        """Forget the gradients of earlier steps: `backward` adds to what is there."""
+        for tensor in self.parameters.values():
+            tensor.grad = None
+
     def step(self, factor: float = 1.0) -> None:
         """Move every parameter that has a gradient, by the rate times `factor`."""
         self.steps += 1

@@ -208,8 +208,7 @@ class _Run:
         value = loss.item()
         if not np.isfinite(value):
             return value, float("nan")
-        for tensor in self.optimiser.parameters.values():
-            tensor.grad = None  # one of an earlier step, where this one does not reach
+        self.optimiser.zero_grad()
         loss.backward()
         if self.recipe.clip is not None:
             clip_gradients(self.optimiser.parameters.values(), self.recipe.clip)
