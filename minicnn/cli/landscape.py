@@ -48,6 +48,7 @@ from minicnn.landscape import (
 )
 from minicnn.network import Network
 
+STEEP = 10  # times the median
 Axis = Annotated[str | None, typer.Option(show_default="-1:1:51", metavar="FIRST:LAST:POINTS")]
 
 
@@ -141,6 +142,8 @@ def command(
     title = f"{network.name}: loss on {len(labels):,} {split} images"
     figures.save(_figure(found, title, show, log, highest, other), out)
     print(_table(found, curved, highest))
+    if not log and found.loss.max() > STEEP * np.median(found.loss):
+        print("Most of the surface is far below its highest loss: --log shows more of it.")
     print(f"picture: {shown_path(out)}")
     if curved is not None and ys is not None:
         picture = out.with_name(f"{out.stem}_hessian{out.suffix}")

@@ -78,6 +78,7 @@ def landscapes_figure(
             shown = draw_contours(axis, one, levels, norm, style == "filled")
             axis.set_xlabel("first direction")
             axis.set_box_aspect(1)
+            axis.legend(fontsize=8, framealpha=0.9, handletextpad=0.2)
         axis.set_title(caption, fontsize=10)
     if style != "surface":
         axes[0].set_ylabel("second direction")
@@ -145,7 +146,8 @@ def draw_contours(
     if not filled:
         axis.clabel(lines, levels[::2], fmt=_spoken, fontsize=7)
     (a, b), _ = found.lowest
-    axis.plot([a], [b], "x", color="#d62728" if filled else "black", markersize=7)
+    colour = "#d62728" if filled else "black"
+    axis.plot([a], [b], "x", color=colour, markersize=7, linestyle="", label="lowest loss")
     return lines if shown is None else shown
 
 
@@ -170,6 +172,7 @@ def _draw_relief(axis: Any, found: Surface, levels: np.ndarray, norm: Normalize,
     axis.tick_params(labelsize=7)
     axis.set_xlabel("first direction", fontsize=8)
     axis.set_ylabel("second direction", fontsize=8)
+    axis.set_zlabel("loss", fontsize=8)
     if log:
         whole = np.arange(np.ceil(low), np.floor(high) + 1)
         axis.set_zticks(whole, [f"$10^{{{int(n)}}}$" for n in whole])
@@ -203,7 +206,8 @@ def _clipped(loss: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 def _loss_bar(figure: Figure, shown: Any, axes: list[Axes], levels: np.ndarray, log: bool) -> None:
     is_relief = not isinstance(shown, QuadContourSet)
-    bar = figure.colorbar(shown, ax=axes, label="loss", shrink=0.8 if is_relief else 1.0, pad=0.04)
+    bar = figure.colorbar(shown, ax=axes, label="loss", shrink=0.8 if is_relief else 1.0,
+                          pad=0.1 if is_relief else 0.04)  # fmt: skip
     if log and is_relief:  # its colours stand for logarithms
         bar.ax.yaxis.set_major_formatter(lambda value, _: _spoken(10.0**value))
     elif log:
