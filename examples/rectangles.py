@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import figures, nn
-from minicnn.data import rectangles
+from minicnn.data import Pairs, rectangles
 from minicnn.drawing import table
 from minicnn.figures.studies_rectangles import activations_figure, scenes_figure
-from minicnn.studies.rectangles import RECIPE, Pictures, drawn, findings, ink
+from minicnn.studies.rectangles import RECIPE, drawn, findings, ink
 
 HELD = 512  # scenes that are not learned
 SCENES, MOMENTS = 4, 9  # of the film strips
@@ -46,7 +46,7 @@ def train(options: argparse.Namespace) -> None:
     recipe = replace(RECIPE, epochs=options.epochs, rate=options.rate, seed=options.seed)
     model = drawn(recipe.seed)
     print(f"{model.size:,} parameters, {recipe}", flush=True)
-    source = Pictures(x[:count], y[:count], recipe.batch, recipe.seed)
+    source = Pairs(x[:count], y[:count], recipe.batch, recipe.seed)
     history = nn.fit(model, source, held, recipe, objective=nn.Regression(),
                      checkpoint=out / "rectangles.state.npz", on_epoch=tell)  # fmt: skip
     found = findings(model, history, *held, count=count)

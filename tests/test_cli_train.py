@@ -101,6 +101,8 @@ def test_the_state_of_another_run_is_neither_used_nor_lost(folder):
     assert run("1").exit_code == 0
     before = (folder / "lenet.state.npz").read_bytes()
     again, other = run("1"), run("1", "--resume", "--seed", "5")
+    drawn = run("1", "--resume", "--init", "orthogonal")
+    assert isinstance(drawn.exception, InputError)
     assert isinstance(again.exception, InputError)
     assert "--resume" in str(again.exception)
     assert isinstance(other.exception, InputError)
@@ -122,8 +124,13 @@ def test_images_that_do_not_fit_are_refused_before_an_epoch(folder):
     assert "vgg does not take images of 1x8x8: MaxPool" in str(done.exception)
     train, test = read("digits"), read("digits", "test")
     test = replace(test, images=test.images[:, :, 1:])
-    with pytest.raises(ShapeError, match=re.escape("(1, 8, 8) and (1, 7, 8)")):
+    with pytest.raises(ShapeError, match=re.escape("(1, 7, 8), which the model does not take")):
         nn.fit(nn.build("lenet", (1, 8, 8), 10), train, test, checkpoint=folder / "state.npz")
+    other = replace(train, classes=train.classes[::-1])
+    with pytest.raises(InputError, match="classes differ"):
+        nn.fit(nn.build("lenet", (1, 8, 8), 10), train, other)
+    wide = nn.build("resnet20", (1, 8, 8), 10)  # whose mean of all pixels takes any size
+    training.check_held(wide, train, replace(train, images=train.images.repeat(2, 2)))
     assert list(folder.iterdir()) == []
 
 

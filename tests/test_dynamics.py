@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from minicnn import data, nn
+from minicnn.data import Pairs
 from minicnn.data.rectangles import simulate
 from minicnn.figures import study_figure
 from minicnn.figures.studies_rectangles import activations_figure, scenes_figure
 from minicnn.studies import Setup
 from minicnn.studies.rectangles import (
-    Pictures,
     block_activations,
     dynamics,
     findings,
@@ -22,7 +22,7 @@ from minicnn.studies.rectangles import (
 
 def test_pictures_repeat_by_epoch(rng):
     x, y = (rng.random((10, c, 4, 4)).astype(np.float32) for c in (2, 1))
-    source = Pictures(x, y, 3, seed=1)
+    source = Pairs(x, y, 3, seed=1)
     assert len(source) == 3
     for (a, b), (c, d) in zip(source.epoch(2), source.epoch(2), strict=True):
         np.testing.assert_array_equal(a, c)
@@ -62,7 +62,7 @@ def test_findings_of_predictions_that_are_known(rng):
     for tensor in model.parameters():
         tensor.data[...] = 0  # it predicts blank paper
     x, y = (rng.random((9, c, 16, 16)).astype(np.float32) for c in (2, 1))
-    history = nn.fit(model, Pictures(x, y, 3), (x, y), nn.Recipe(1, rate=1e-30, decay=0.0),
+    history = nn.fit(model, Pairs(x, y, 3), (x, y), nn.Recipe(1, rate=1e-30, decay=0.0),
                      objective=nn.Regression())  # fmt: skip
     arrays = findings(model, history, x, y, count=9).arrays
     np.testing.assert_allclose(arrays["error"], (y**2).mean(axis=(1, 2, 3)), rtol=1e-5)

@@ -64,6 +64,36 @@ def test_classes_are_found_by_their_names(animals):
     np.testing.assert_array_equal(samples_of(model, animals)[1], found.labels)
 
 
+def test_the_letters_of_a_name_come_first(animals):
+    """Classes that differ in case alone, or share a name, are never mistaken for each other."""
+    letters = replace(animals, classes=("a", "B", "b"))
+    same = matched(letters, network(labels=("a", "B", "b")))
+    np.testing.assert_array_equal(same.labels, animals.labels)
+    turned = matched(letters, network(labels=("b", "a", "B")))
+    np.testing.assert_array_equal(turned.labels, np.array([1, 2, 0])[animals.labels])
+    twice = replace(animals, classes=("crane", "ox", "crane"))
+    np.testing.assert_array_equal(
+        matched(twice, network(labels=("crane", "ox", "crane"))).labels, animals.labels
+    )
+    for classes, known in (
+        (("crane", "ox", "cow"), ("crane", "crane", "ox", "cow")),
+        (("A", "b", "c"), ("a", "a ", "b", "c")),
+        (("Ox", "ox", "cow"), ("OX", "cow", "b")),
+    ):
+        with pytest.raises(InputError, match="more than one class"):
+            matched(replace(animals, classes=classes), network(len(known), labels=known))
+
+
+def test_scores_with_axes_of_length_one_and_scores_that_are_not_numbers(animals):
+    maps = nn.initialise(nn.Sequential(nn.Conv2d(3, 3, 8))).network((3, 8, 8))
+    result = nn.evaluate(maps, animals)
+    assert np.isfinite(result.loss)
+    broken = maps.derived(arrays={n: np.full_like(a, np.nan) for n, a in maps.arrays.items()})
+    same = replace(animals, labels=np.zeros_like(animals.labels))
+    with np.errstate(invalid="ignore"):
+        assert nn.evaluate(broken, same).score == 0
+
+
 def test_other_classes_are_refused(animals):
     other = network(labels=("cat", "dog", "bird"))
     for judge in (samples_of, nn.evaluate):

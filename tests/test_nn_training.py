@@ -30,6 +30,8 @@ from minicnn.errors import (
     InputError,
     MiniCNNError,
     OutputError,
+    ShapeError,
+    UnknownNameError,
 )
 from minicnn.tensor import Tensor
 
@@ -204,13 +206,15 @@ def test_a_killed_training_goes_on_to_the_same_bits(recipe, at, tmp_path):
 def test_a_training_that_is_done_is_not_done_again(tmp_path):
     model, state = network(), tmp_path / "state.npz"
     first = nn.fit(model, TRAIN, VALID, EVERYTHING, checkpoint=state)
-    before, again, told = bytes_of(state), network(seed=9), []
+    before, again, told = bytes_of(state), network(), []
     second = nn.fit(again, TRAIN, VALID, EVERYTHING, checkpoint=state, report=told.append)
     assert not told
     assert bytes_of(state) == before
     assert_same(model.state_dict(), again.state_dict())
     np.testing.assert_array_equal(first.column("seconds"), second.column("seconds"))
     assert (second.best, second.restored) == (first.best, first.restored)
+    with pytest.raises(InputError, match="in model"):  # one that started elsewhere
+        nn.fit(network(seed=9), TRAIN, VALID, EVERYTHING, checkpoint=state)
 
 
 def test_functions_and_sources_of_ones_own_go_on_too(tmp_path):
@@ -409,3 +413,24 @@ def test_without_patience_the_last_weights_stay():
     assert not history.restored
     assert history.best == history.column("valid_loss").argmin() + 1
     np.testing.assert_array_equal(model[5].weight.data, seen[-1])
+
+
+def test_pairs_of_arrays_are_learned_as_the_same_data_set_is():
+    train = read("digits")
+    recipe, models = nn.Recipe(epochs=1, batch=32, rate=0.05), []
+    for source in (train, (train.array(), train.labels)):
+        model = nn.initialise(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+        nn.fit(model, source, None, recipe)
+        models.append(model)
+    for a, b in zip(*(m.state_dict().values() for m in models), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_what_cannot_be_learned_from_is_named():
+    model = nn.Linear(2, 2)
+    with pytest.raises(InputError, match="pair"):
+        nn.fit(model, np.zeros((3, 2), np.float32))
+    with pytest.raises(ShapeError, match="3 samples need as many targets"):
+        nn.fit(model, (np.zeros((3, 2), np.float32), np.zeros(2, int)))
+    with pytest.raises(UnknownNameError, match="Did you mean adam"):
+        nn.Recipe(optimiser="adamm")

@@ -140,8 +140,8 @@ def command(
                 network, images, labels, directions, xs, ys, beside, workers, bar, ignore
             )
     title = f"{network.name}: loss on {len(labels):,} {split} images"
-    figures.save(_figure(found, title, show, log, highest, other), out)
     print(_table(found, curved, highest))
+    figures.save(_figure(found, title, show, log, highest, other), out)
     if not log and found.loss.max() > STEEP * np.median(found.loss):
         print("Most of the surface is far below its highest loss: --log shows more of it.")
     print(f"picture: {shown_path(out)}")
@@ -165,9 +165,24 @@ def _directions(
 ) -> list[Direction]:
     """The way to another network, or random directions from a seed each."""
     if other is not None:
-        return [towards(network, open_model(other))]
+        return [towards(network, _alike(network, open_model(other)))]
     numbers = (2 * seed, 2 * seed + 1) if plane else (2 * seed,)
     return [random_direction(network, number, norm, ignore) for number in numbers]
+
+
+def _alike(network: Network, other: Network) -> Network:
+    """The other network, if one set of samples serves both."""
+    how = [None if n.assumes_preprocess else n.preprocess for n in (network, other)]
+    for what, own, theirs in (
+        ("classes", tuple(network.labels), tuple(other.labels)),
+        ("normalisation", *how),
+    ):
+        if own and theirs and own != theirs:
+            raise InputError(
+                f"{other.name} has another {what} than {network.name}: {theirs}, not {own}. A line "
+                f"between two networks means something where both read and answer alike."
+            )
+    return other
 
 
 def _figure(

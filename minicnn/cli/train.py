@@ -28,6 +28,7 @@ from minicnn.cli.training import Shown
 from minicnn.data import Augment, Dataset, read
 from minicnn.errors import InputError
 from minicnn.files import check_writable
+from minicnn.nn.training import check_held
 from minicnn.onnx import load
 
 Number = Annotated[float | None, typer.Option(show_default="the architecture's")]
@@ -106,6 +107,7 @@ def train(
         name = "held out"
     shape = learned.images.shape[1:]
     model = nn.build(architecture, shape, len(learned.classes), seed, init)
+    check_held(model, learned, test)
     model.to(device.strip().lower())
     print(f"{architecture}: {model.size:,} parameters; {len(learned):,} images of {learned.name}, "
           f"{len(valid):,} {name}; {settings.epochs} epochs")  # fmt: skip
@@ -113,7 +115,7 @@ def train(
         history = nn.fit(model, learned, valid, settings, checkpoint=state,
                          report=shown.step, on_epoch=shown.epoch)  # fmt: skip
         result = nn.evaluate(model, test)
-        command = shlex.join(["minicnn", *sys.argv[1:]])
+        command = shlex.join(["minicnn", *(a for a in sys.argv[1:] if a != "--resume")])
         _write(model, out, learned, result, command, fold)
         history.to_csv(out.with_suffix(".csv"))
         title = f"{architecture} on {learned.name}"

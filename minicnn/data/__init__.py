@@ -1,7 +1,7 @@
 """Images: photos, streams, data sets and batches, and what comes with the package."""
 
 from minicnn.data.augment import Augment
-from minicnn.data.batches import Batches
+from minicnn.data.batches import Batches, Pairs
 from minicnn.data.bundled import (
     bundled_digits,
     bundled_model,
@@ -22,6 +22,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Images",
+    "Pairs",
     "bundled_digits",
     "bundled_model",
     "bundled_models",

@@ -1,16 +1,17 @@
-"""Batches: a data set in a new order every epoch, augmented and normalised on the way."""
+"""Batches: a data set, or arrays, in a new order every epoch; images augmented and normalised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from minicnn.data.augment import Augment
 from minicnn.data.datasets import Dataset
-from minicnn.errors import InputError
+from minicnn.errors import InputError, ShapeError
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Pairs"]
 
 
 class Batches:
@@ -62,3 +63,46 @@ class Batches:
             rows = order[start : start + self.size]
             x = self.augment(own.images[rows], rows, (self.seed, number), own.mean, own.std)
             yield x, own.labels[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Batches of arrays as they are: what the network reads, and what it is to answer.
+
+    Parameters
+    ----------
+    x : float32 array (N, ...)
+    y : array (N, ...)
+        Labels, or whatever else the objective takes.
+    batch : int
+        Samples a batch; a last one that would be smaller is left out.
+    seed : int
+        Of the order.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many of both.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    batch: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ShapeError(f"{len(self.x)} samples need as many targets; got {len(self.y)}.")
+
+    def __len__(self) -> int:
+        return len(self.x) // self.batch
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of epoch 0, 1, ..."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.x))
+        for i in range(len(self)):
+            rows = order[i * self.batch : (i + 1) * self.batch]
+            yield self.x[rows], self.y[rows]
+
+    def __repr__(self) -> str:
+        return f"Pairs({self.x.shape}, {float(self.x.sum()):.6g}, {self.batch}, {self.seed})"

@@ -77,6 +77,23 @@ class Dataset:
         """The images of these rows: numbers, a slice or a mask (copies, unless it is a slice)."""
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
+    def sample(self, count: int, seed: int) -> Self:
+        """`count` images at random, in the order they had; all where there are no more.
+
+        Raises
+        ------
+        InputError
+            If a number is out of its range.
+        """
+        if count < 1 or seed < 0:
+            raise InputError(
+                f"{self.name}: {count} images by seed {seed}: at least 1, by seed 0 or more."
+            )
+        if count >= len(self):
+            return self
+        rows = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        return self.subset(np.sort(rows))
+
     def balanced(self, count: int, seed: int) -> Self:
         """`count` images of each class, drawn from the seed, in the order they had.
 

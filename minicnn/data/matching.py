@@ -4,12 +4,13 @@
     labels    the network's numbers of the classes that have the data set's names
 
 Two lists of ten classes need not be the same ten, nor in the same order: numbers alone would give
-an accuracy that means nothing.
+an accuracy that means nothing. Names are compared letter by letter; where there is none, without
+regard to case, blanks and underscores. A name that could be two classes is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -86,19 +87,41 @@ def _numbered(data: Dataset, network: Structure, count: int) -> dict[str, Any]:
                 f"scores: it was not made for them."
             )
         return {}
-    place = {_key(name): n for n, name in reversed([*enumerate(network.labels[:count])])}
-    lacking = [name for name in data.classes if _key(name) not in place]
+    known = list(network.labels[:count])
+    if list(data.classes) == known:
+        return {}
+    exact, alike = _places(known), _places(map(_plain, known))
+    found = [exact.get(name) or alike.get(_plain(name), []) for name in data.classes]
+    lacking = [name for name, numbers in zip(data.classes, found, strict=True) if not numbers]
     if lacking:
         raise InputError(
             f"{network.name} does not know {_listed(lacking)} of {data.name}; it knows "
-            f"{_listed(network.labels)}. Give the data it was made for, or name the classes alike."
+            f"{_listed(known)}. Give the data it was made for, or name the classes alike."
         )
-    numbers = np.array([place[_key(name)] for name in data.classes], np.int64)
-    return {"labels": numbers[data.labels], "classes": tuple(network.labels)}
+    taken = [numbers[0] for numbers in found]
+    doubtful = [
+        name
+        for name, numbers in zip(data.classes, found, strict=True)
+        if len(numbers) > 1 or taken.count(numbers[0]) > 1
+    ]
+    if doubtful:
+        raise InputError(
+            f"{_listed(doubtful)} of {data.name} could each be more than one class of "
+            f"{network.name}, or another's too. Give classes names of their own."
+        )
+    return {"labels": np.array(taken, np.int64)[data.labels], "classes": tuple(network.labels)}
 
 
-def _key(name: str) -> str:
-    """What of a name counts."""
+def _places(names: Iterable[str]) -> dict[str, list[int]]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(name, []).append(number)
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name without what people write differently."""
     return " ".join(name.replace("_", " ").casefold().split())
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from minicnn.data.datasets import Dataset
 from minicnn.data.matching import matched
-from minicnn.errors import InputError
 from minicnn.network import Network
 
 __all__ = ["samples_of"]
@@ -46,10 +45,5 @@ def samples_of(
     ShapeError
         If the network does not take images of that size.
     """
-    if number is not None and number < 1:
-        raise InputError(f"Of {data.name} {number} images are wanted; give 1 or more.")
-    rows = np.arange(len(data))
-    if number is not None and number < len(data):
-        rows = np.sort(np.random.default_rng(seed).choice(len(data), number, replace=False))
-    data = matched(data, network)
-    return np.ascontiguousarray(data.array(rows), network.dtype), data.labels[rows]
+    some = matched(data if number is None else data.sample(number, seed), network)
+    return np.ascontiguousarray(some.array(), network.dtype), some.labels

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import InputError, UnknownNameError, nearest
+from minicnn.kernels.devices import beside, on_gpu
 from minicnn.nn.module import Module
 
 __all__ = ["SCHEMES", "draw", "fans", "initialise"]
@@ -116,16 +118,19 @@ def initialise(
     >>> round(float(model.layers[0].weight.data.std()), 2)           # sqrt(2 / 100)
     0.14
     """
+    model.drawn = f"{scheme}, seed {seed}, gain {gain:g}"  # a checkpoint belongs to it
     for path, module in model.named_modules():
         module_reset = getattr(module, "reset", None)
         if module_reset is not None:
             module_reset()
         for name, tensor in vars(module).items():
-            data = getattr(tensor, "data", None)
-            if name == "weight" and isinstance(data, np.ndarray) and data.ndim > 1:
+            data: Any = getattr(tensor, "data", None)
+            is_array = isinstance(data, np.ndarray) or on_gpu(data)
+            if name == "weight" and is_array and data.ndim > 1:
                 stream = zlib.crc32(f"{path}.{name}".encode())
                 generator = np.random.default_rng([seed, stream])
-                data[...] = draw(scheme, data.shape, generator, gain)
-            elif name == "bias" and isinstance(data, np.ndarray):
+                drawn = draw(scheme, data.shape, generator, gain)
+                data[...] = beside(drawn.astype(data.dtype), data)
+            elif name == "bias" and is_array:
                 data[...] = 0
     return model

@@ -48,14 +48,17 @@ class Classification:
         return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing)
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        outputs = _rows(outputs)
         _check_labels(outputs.shape, targets)
         shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
         right = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0]
         return np.log(np.exp(shifted).sum(axis=1)) - right
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        outputs = _rows(outputs)
         _check_labels(outputs.shape, targets)
-        return (outputs.argmax(axis=1) == targets).astype(np.float64)
+        answers = np.isfinite(outputs).all(axis=1)  # NaN is no answer, though argmax gives one
+        return (answers & (outputs.argmax(axis=1) == targets)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,14 @@ class Regression:
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.sqrt(self.losses(outputs, targets))
+
+
+def _rows(scores: np.ndarray) -> np.ndarray:
+    """Scores (N, K), also where they come as (N, K, 1, 1)."""
+    shape = scores.shape
+    if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+        raise ShapeError(f"Scores are (N, classes); got {shape}, which is not one a class.")
+    return scores.reshape(shape[:2])
 
 
 def _check_labels(outputs: tuple[int, ...], labels: np.ndarray) -> None:

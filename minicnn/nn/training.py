@@ -14,12 +14,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from minicnn.checkpoint import Checkpoint
-from minicnn.data import Augment, Batches, Dataset
+from minicnn.data import Augment, Batches, Dataset, Pairs
 from minicnn.errors import InputError, ShapeError, TrainingError, UnknownNameError, nearest
 from minicnn.kernels.devices import to_host
 from minicnn.nn.diagnosis import broken_weight, failure, first_not_finite
@@ -32,7 +32,10 @@ from minicnn.nn.optimisers import SGD, Adam, AdamW, Optimiser, clip_gradients
 from minicnn.nn.schedules import Schedule, schedule
 from minicnn.tensor import Tensor
 
-__all__ = ["Progress", "Recipe", "Source", "fit"]
+__all__ = ["Progress", "Recipe", "Source", "check_held", "fit"]
+
+
+OPTIMISERS = ("sgd", "adam", "adamw")
 
 
 class Source(Protocol):
@@ -76,8 +79,8 @@ class Recipe:
 
     Raises
     ------
-    InputError
-        If a number is out of its range.
+    InputError, UnknownNameError
+        If a number is out of its range, or there is no such optimiser.
     """
 
     epochs: int = 10
@@ -104,15 +107,12 @@ class Recipe:
             raise InputError(f"clip is a norm above 0; got {self.clip}.")
         if self.seed < 0:
             raise InputError(f"seed={self.seed}: a seed is 0 or more.")
+        if self.optimiser not in OPTIMISERS:
+            known = nearest(self.optimiser, OPTIMISERS)
+            raise UnknownNameError(f"No optimiser {self.optimiser!r}. {known}")
 
     def make_optimiser(self, model: Any) -> Optimiser:
-        """The optimiser on a model's parameters.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is none of that name.
-        """
+        """The optimiser on a model's parameters."""
         parameters = model.named_parameters()
         shared: dict[str, Any] = {"rate": self.rate, "decay": self.decay, "decay_vectors": False}
         match self.optimiser:
@@ -121,11 +121,8 @@ class Recipe:
                 return SGD(parameters, momentum=self.momentum, nesterov=nesterov, **shared)
             case "adam":
                 return Adam(parameters, **shared)
-            case "adamw":
+            case _:
                 return AdamW(parameters, **shared)
-        raise UnknownNameError(
-            f"No optimiser {self.optimiser!r}. {nearest(self.optimiser, ('sgd', 'adam', 'adamw'))}"
-        )
 
     @property
     def factor(self) -> Schedule:
@@ -218,7 +215,7 @@ class _Run:
 
 def fit(
     model: Module,
-    train: Dataset | Source,
+    train: Dataset | Source | tuple[np.ndarray, np.ndarray],
     valid: Dataset | tuple[np.ndarray, np.ndarray] | None = None,
     recipe: Recipe | None = None,
     *,
@@ -233,7 +230,7 @@ def fit(
     ----------
     model : Module
         Trained in place.
-    train : Dataset or Source
+    train : Dataset, (x, targets) or Source
         What is learned from; a source gives batches of its own making.
     valid : Dataset or (x, targets), optional
         What is measured after every epoch.
@@ -261,7 +258,7 @@ def fit(
     InputError
         If the checkpoint is damaged or of another model, recipe or data.
     ShapeError
-        If images held out are of another size than those that are learned from.
+        If the model does not take images of the size of those held out.
 
     Examples
     --------
@@ -274,15 +271,11 @@ def fit(
     """
     recipe = recipe or Recipe()
     objective = objective or Classification(recipe.smoothing)
-    source: Source = (
-        Batches(train, recipe.batch, recipe.augment, recipe.seed)
-        if isinstance(train, Dataset)
-        else train
-    )
+    source = _source(train, recipe)
     if len(source) == 0:
         raise InputError(f"There are fewer training samples than one batch of {recipe.batch}.")
     if isinstance(train, Dataset) and isinstance(valid, Dataset):
-        _check_alike(train, valid)
+        check_held(model, train, valid)
     if recipe.patience is not None and valid is None:
         raise InputError("Early stopping needs samples held out: give `valid`.")
     run = _Run(model, recipe, objective, recipe.make_optimiser(model), History([], objective.score))
@@ -303,17 +296,46 @@ def fit(
     return run.history
 
 
-def _check_alike(train: Dataset, valid: Dataset) -> None:
-    """Refuse images held out that the model will not take, before an epoch has been learned."""
-    for what, one, other in (
-        ("images", train.images.shape[1:], valid.images.shape[1:]),
-        ("classes", len(train.classes), len(valid.classes)),
-    ):
-        if one != other:
-            raise ShapeError(
-                f"{train.name} is learned from and {valid.name} held out, but their {what} differ: "
-                f"{one} and {other}."
-            )
+def _source(train: Any, recipe: Recipe) -> Source:
+    """The batches of whatever is learned from."""
+    if isinstance(train, Dataset):
+        return Batches(train, recipe.batch, recipe.augment, recipe.seed)
+    if isinstance(train, tuple) and len(train) == 2:
+        x, targets = (np.asarray(array) for array in train)
+        return Pairs(x, targets, min(recipe.batch, max(1, len(x))), recipe.seed)
+    if not hasattr(train, "epoch"):
+        raise InputError(
+            f"nn.fit learns from a Dataset, a pair (x, targets) of arrays, or a source with "
+            f"`epoch(number)`; got {type(train).__name__}."
+        )
+    return cast(Source, train)
+
+
+def check_held(model: Module, train: Dataset, held: Dataset) -> None:
+    """Refuse images that the model will be measured by but does not take, before it learns.
+
+    Raises
+    ------
+    ShapeError
+        If they have another size, and the model cannot do with it.
+    InputError
+        If their classes are not those that are learned, in the same order.
+    """
+    if tuple(train.classes) != tuple(held.classes):
+        raise InputError(
+            f"{train.name} is learned from and {held.name} held out, but their classes differ: "
+            f"{', '.join(train.classes)}; {', '.join(held.classes)}."
+        )
+    size, other = train.images.shape[1:], held.images.shape[1:]
+    if size == other:
+        return
+    try:
+        model.network(other)
+    except ShapeError as error:
+        raise ShapeError(
+            f"{train.name} is learned from, images {size}, and {held.name} held out, images "
+            f"{other}, which the model does not take: {error}"
+        ) from None
 
 
 def _epoch(

@@ -173,6 +173,7 @@ def _key(setup: Setup, study: str) -> dict[str, Any]:
         "epochs": setup.epochs,
         "seed": setup.seed,
         **({} if setup.device == "cpu" else {"device": setup.device}),
+        "normalised": [[*map(float, n)] for n in (setup.train.mean, setup.train.std)],
         "data": [
             zlib.crc32(np.ascontiguousarray(array).data.cast("B"))
             for one in (setup.train, setup.test)

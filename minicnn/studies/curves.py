@@ -25,12 +25,7 @@ Watch = Callable[[nn.Module, int], None]
 
 def measured(setup: Setup) -> Dataset:
     """The test images, or 2000 of them at random where there are more."""
-    if len(setup.test) <= MOST_MEASURED:
-        return setup.test
-    generator = np.random.default_rng(setup.seed)
-    return setup.test.subset(
-        np.sort(generator.choice(len(setup.test), MOST_MEASURED, replace=False))
-    )
+    return setup.test.sample(MOST_MEASURED, setup.seed)
 
 
 def learn(

@@ -9,52 +9,24 @@ arXiv:1610.04032, 2016.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from minicnn import nn
+from minicnn.data import Pairs
 from minicnn.data.rectangles import generate
+from minicnn.errors import InputError
 from minicnn.nn import Module, around
 from minicnn.studies.base import Findings, Setup
 from minicnn.tensor import Tensor, no_grad
 
-__all__ = ["Pictures", "block_activations", "drawn", "dynamics", "findings", "ink", "ranked"]
+__all__ = ["block_activations", "drawn", "dynamics", "findings", "ink", "ranked"]
 
 RECIPE = nn.Recipe(epochs=10, batch=16, optimiser="adam", rate=2e-3, decay=0.0, clip=1.0)
 TRAIN, TEST, SIZE = 512, 128, 32
+SIDES = (64, 32, 16)
 SHOWN = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """Batches of pictures before and after, in a new order every epoch: a source for `nn.fit`.
-
-    Parameters
-    ----------
-    x : float32 array (N, 2, H, W)
-    y : float32 array (N, 1, H, W)
-    batch, seed : int
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    batch: int
-    seed: int = 0
-
-    def __len__(self) -> int:
-        return len(self.x) // self.batch
-
-    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches of epoch 0, 1, ..."""
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.x))
-        for i in range(len(self)):
-            rows = order[i * self.batch : (i + 1) * self.batch]
-            yield self.x[rows], self.y[rows]
-
-    def __repr__(self) -> str:
-        return f"Pictures({self.x.shape}, {float(self.x.sum()):.6g}, {self.batch}, {self.seed})"
 
 
 def dynamics(setup: Setup, train: int = TRAIN, test: int = TEST, size: int = SIZE) -> Findings:
@@ -68,11 +40,18 @@ def dynamics(setup: Setup, train: int = TRAIN, test: int = TEST, size: int = SIZ
         Scenes to learn from, and others.
     size : int
         Pixels of a side: 64, 32 or 16.
+
+    Raises
+    ------
+    InputError
+        If it is another size.
     """
+    if size not in SIDES:
+        raise InputError(f"size={size}: pictures have {', '.join(map(str, SIDES))} pixels a side.")
     x, y = ink(*generate(train + test, setup.seed, track=setup.track), size)
     recipe = replace(RECIPE, epochs=setup.epochs or RECIPE.epochs, seed=setup.seed)
     model = setup.placed(drawn(setup.seed))
-    source, held = Pictures(x[:train], y[:train], recipe.batch, recipe.seed), (x[train:], y[train:])
+    source, held = Pairs(x[:train], y[:train], recipe.batch, recipe.seed), (x[train:], y[train:])
     history = nn.fit(model, source, held, recipe, objective=nn.Regression(),
                      checkpoint=setup.checkpoint)  # fmt: skip
     return findings(model, history, *held, count=train)

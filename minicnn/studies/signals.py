@@ -76,7 +76,8 @@ def signals(setup: Setup, depth: int = 30, width: int = 256) -> Findings:
         raise InputError("signals looks at networks before training: leave the epochs out.")
     if depth < 2 or width < 1:
         raise InputError(f"A deep net has 2 layers or more; got depth {depth}, width {width}.")
-    x = setup.train.array(slice(0, IMAGES)).reshape(min(IMAGES, len(setup.train)), -1)
+    images = setup.train.sample(IMAGES, setup.seed)
+    x = images.array().reshape(len(images), -1)
     found = []  # the same weights for every nonlinearity
     for name in setup.track(INITIALISATIONS, "initialisations", len(INITIALISATIONS)):
         weights = drawn(name, x.shape[1], width, depth, setup.seed)

@@ -65,8 +65,7 @@ def transfer(
             f"{setup.train.name} has {setup.classes} classes; transfer between halves needs 4."
         )
     source, target = halves(setup.train)
-    test = halves(setup.test)[1]
-    test = test.subset(slice(0, MOST_TEST))
+    test = halves(setup.test)[1].sample(MOST_TEST, setup.seed)
     fewest = int(np.bincount(target.labels, minlength=len(target.classes)).min())
     sizes = tuple(size for size in sizes if size <= fewest)
     learned = _pretrained(setup, source)
