@@ -73,13 +73,13 @@ class Checkpoint:
             arrays = load_arrays(self.path)
         except DAMAGE as error:
             raise InputError(
-                f"{self.path} is not a checkpoint ({error}). Remove it, or name another."
+                f"{self.path} is not a checkpoint ({error}). Remove it, or name another file."
             ) from None
         key = str(arrays.pop(KEY, ""))
         if key != self.key:
             raise InputError(
-                f"{self.path} holds the state of another pass: other images, network or settings"
-                f"{self._differing(key)}. Remove it, or name another."
+                f"{self.path} holds the state of another run: other images, network or settings"
+                f"{self._differing(key)}. Remove it, or name another file."
             )
         return arrays
 

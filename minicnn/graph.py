@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,6 +96,17 @@ class Symbol(Expression):
 
     def __init__(self, builder: Builder, name: str, shape: Shape, dtype: np.dtype) -> None:
         self.builder, self.name, self.shape, self.dtype = builder, name, shape, dtype
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("numpy", "item", "data"):
+                raise AttributeError(
+                    f"A Symbol has no numbers, so no {name!r}: a network is made by following "
+                    f"`forward` once without any; it must not look at values.",
+                    name=name, obj=self,
+                )  # fmt: skip
+            return super().__getattr__(name)
 
     def apply(self, block: Block, operands: Sequence[Any]) -> Symbol:
         """Add a call of the block to the graph."""

@@ -30,7 +30,7 @@ def test_what_was_written_comes_back(tmp_path):
 )
 def test_another_pass_is_told_in_what_it_differs(tmp_path, changes, said):
     Checkpoint(tmp_path / "a.npz", KEY).write({})
-    with pytest.raises(InputError, match="another pass") as error:
+    with pytest.raises(InputError, match="another run") as error:
         Checkpoint(tmp_path / "a.npz", {**KEY, **changes}).read()
     assert said in str(error.value)
 

@@ -130,7 +130,7 @@ def test_the_command_draws_and_goes_on(tmp_path):
     assert again.returncode == 0, again.stderr
     other = run(*given[:-1], "9", "--out", "a.png", cwd=tmp_path)
     assert other.returncode == 2
-    assert "another pass" in other.stderr
+    assert "another run" in other.stderr
     assert "Traceback" not in other.stderr
 
 

@@ -97,7 +97,7 @@ def test_goes_on_where_it_stopped(tmp_path, after):
     assert rest.images == 50
     again = dead_filters(network, images, track=interrupted(0), checkpoint=file, batch=8)
     np.testing.assert_array_equal(again.layers[0].active, whole.active)
-    with pytest.raises(InputError, match="another pass"):
+    with pytest.raises(InputError, match="another run"):
         dead_filters(network, images, ["conv"], checkpoint=file, batch=8)
 
 

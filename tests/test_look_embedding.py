@@ -114,7 +114,7 @@ def test_a_pass_that_was_interrupted_goes_on_to_the_same_features(net, tmp_path,
     for name in whole.values:
         np.testing.assert_array_equal(again.values[name], whole.values[name])
     np.testing.assert_array_equal(again.indices, whole.indices)
-    with pytest.raises(InputError, match="another pass"):
+    with pytest.raises(InputError, match="another run"):
         features(net, images, "pool2", checkpoint=state)
 
 

@@ -226,9 +226,9 @@ def test_a_checkpoint_of_another_search_is_refused(net, folder, tmp_path):
     path = tmp_path / "part.npz"
     strongest(net, "conv4", Images(folder), checkpoint=path)
     for changes in ({"k": 3}, {"once": False}, {"channels": [1]}):
-        with pytest.raises(InputError, match="another pass"):
+        with pytest.raises(InputError, match="another run"):
             strongest(net, "conv4", Images(folder), checkpoint=path, **changes)
-    with pytest.raises(InputError, match="another pass"):
+    with pytest.raises(InputError, match="another run"):
         strongest(net, "conv3", Images(folder), checkpoint=path)
 
 

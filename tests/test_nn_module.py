@@ -318,3 +318,12 @@ def test_zero_grad_forgets():
         assert layer.weight.grad.data.tolist() == [[1, 1]]
         optimiser.zero_grad()
         assert layer.weight.grad is None
+
+
+def test_a_forward_that_looks_at_values_is_told_so():
+    class Looking(nn.Module):
+        def forward(self, x):
+            return x * float(x.numpy().max())
+
+    with pytest.raises(AttributeError, match="must not look at values"):
+        Looking().network((3,))

@@ -153,7 +153,7 @@ def test_a_stopped_study_goes_on(setup: Setup, tmp_path) -> None:
     assert done + calls == [(0, 5), (0, 6), (1, 5), (1, 6)]
     assert found["x"].shape == (2, 2, 3)
     np.testing.assert_array_equal(found["x"][1, 0], [1, 5, 0.5])
-    with pytest.raises(InputError, match="another pass"):
+    with pytest.raises(InputError, match="another run"):
         repeated(replace(kept, seed=6), "some", ["a", "b"], 2, run)
 
 

@@ -521,3 +521,14 @@ def test_functions_agree_with_torch(name, settings):
         got = ours_.grad.data if isinstance(ours_, Tensor) else ours_
         wanted = theirs_.grad if theirs_.requires_grad else theirs_
         np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-8, atol=1e-8)
+
+
+def test_names_of_torch_are_answered():
+    x = Tensor(np.ones((2, 3, 4), np.float32))
+    assert x.flatten(1).shape == (2, 12)
+    assert x.flatten().shape == (24,)
+    with pytest.raises(AttributeError, match=r"Write x\.reshape"):
+        x.view(2, 12)
+    with pytest.raises(AttributeError, match=r"minicnn\.functional\.gelu"):
+        x.gelu()
+    assert not hasattr(x, "__cuda_array_interface__")

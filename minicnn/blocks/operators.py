@@ -6,7 +6,7 @@ for the same things; so a transpose written as an expression runs on arrays, ten
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,20 @@ from minicnn.blocks.arithmetic import Add, Divide, Multiply, Power, Scale, Subtr
 from minicnn.blocks.base import Operand
 from minicnn.blocks.linear import MatMul
 from minicnn.blocks.reduce import Mean, Sum
-from minicnn.blocks.shape import Reshape, Slice, Squeeze, Take, Transpose
+from minicnn.blocks.shape import Flatten, Reshape, Slice, Squeeze, Take, Transpose
 from minicnn.errors import InputError
 
 __all__ = ["Expression"]
+
+ELSEWHERE = {  # names of torch's tensors, and what stands for them
+    "view": "x.reshape(...)",
+    "permute": "x.transpose(...)",
+    "numel": "x.size",
+    "argmax": "x.numpy().argmax(...)",
+    "cuda": 'x.to("cuda")',
+    "cpu": 'x.to("cpu")',
+    "zero_grad": "x.grad = None",
+}
 
 Axis = int | tuple[int, ...] | None
 
@@ -67,6 +77,20 @@ class Expression(Operand):
     def __rmatmul__(self, other: Any) -> Any:
         return MatMul()(other, self)
 
+    if not TYPE_CHECKING:  # else no misspelt name would be found
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what stands for a name that is not here."""
+            kind = type(self).__name__
+            if name.startswith("_"):
+                raise AttributeError(
+                    f"{kind!r} object has no attribute {name!r}", name=name, obj=self
+                )
+            told = f" Write {ELSEWHERE[name]}." if name in ELSEWHERE else (
+                f" minicnn.functional may have it: minicnn.functional.{name}(x, ...)."
+            )  # fmt: skip
+            raise AttributeError(f"A {kind} has no {name!r}.{told}", name=name, obj=self)
+
     @property
     def ndim(self) -> int:
         """Number of axes."""
@@ -94,6 +118,10 @@ class Expression(Operand):
         """The same values in another shape; one -1 is inferred."""
         target = shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape
         return Reshape(tuple(int(n) for n in target))(self)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
+        """Axes start_dim .. end_dim made one."""
+        return Flatten(start_dim, end_dim)(self)
 
     def transpose(self, *axes: Any) -> Any:
         """Axes permuted; reversed without arguments."""

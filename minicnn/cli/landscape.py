@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,10 @@ from minicnn.landscape import (
 from minicnn.network import Network
 
 STEEP = 10  # times the median
-Axis = Annotated[str | None, typer.Option(show_default="-1:1:51", metavar="FIRST:LAST:POINTS")]
+Axis = Annotated[
+    str | None,
+    typer.Option(show_default="-1:1:51; -0.5:1.5:41 with --other", metavar="FIRST:LAST:POINTS"),
+]
 
 
 @app.command("landscape", short_help="The loss around what a network learned.")
@@ -131,25 +135,27 @@ def command(
     file = save or out.with_suffix(".npz")
     check_outputs(out, file)
     images, labels = samples_of(network, read(data, split), samples, seed)
-    curved = None
-    with going_on(to_go_on):
+    curved, beside = None, file.with_name(f"{file.stem}_hessian.npz")
+    with going_on(to_go_on), _naming(file):
         found = surface(network, images, labels, directions, xs, ys, file, workers, bar)
         if hessian:
-            beside = file.with_name(f"{file.stem}_hessian.npz")
             curved = curvature(
                 network, images, labels, directions, xs, ys, beside, workers, bar, ignore
             )
     title = f"{network.name}: loss on {len(labels):,} {split} images"
     print(_table(found, curved, highest))
-    figures.save(_figure(found, title, show, log, highest, other), out)
+    figures.save(_figure(found, network.name, title, show, log, highest, other), out)
     if not log and found.loss.max() > STEEP * np.median(found.loss):
         print("Most of the surface is far below its highest loss: --log shows more of it.")
     print(f"picture: {shown_path(out)}")
     if curved is not None and ys is not None:
         picture = out.with_name(f"{out.stem}_hessian{out.suffix}")
+        title = f"{network.name}: the Hessian's ends on {len(labels):,} {split} images"
         figures.save(figures.curvature_figure({"": curved}, title), picture)
         print(f"picture: {shown_path(picture)}")
     print(f"arrays: {shown_path(file)}")
+    if curved is not None:
+        print(f"arrays: {shown_path(beside)}")
 
 
 def _axes(x: str | None, y: str | None, between: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -170,6 +176,17 @@ def _directions(
     return [random_direction(network, number, norm, ignore) for number in numbers]
 
 
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Say which option names another file, where one holds another landscape."""
+    try:
+        yield
+    except InputError as error:
+        if "Remove it" not in str(error):
+            raise
+        raise InputError(f"{error} Another grid has a file of its own by --out.") from error
+
+
 def _alike(network: Network, other: Network) -> Network:
     """The other network, if one set of samples serves both."""
     how = [None if n.assumes_preprocess else n.preprocess for n in (network, other)]
@@ -186,15 +203,22 @@ def _alike(network: Network, other: Network) -> Network:
 
 
 def _figure(
-    found: Surface, title: str, show: str, log: bool, highest: float | None, other: str | None
+    found: Surface,
+    network: str,
+    title: str,
+    show: str,
+    log: bool,
+    highest: float | None,
+    other: str | None,
 ) -> figures.Figure:
     """Contours of a plane, or the curve of a line."""
     if found.ys is not None:
         return figures.landscapes_figure({"": found}, title, show, log, highest)
     if other is None:
         return figures.curves_figure({"": found}, title, log)
-    marked = {"the network": 0.0, Path(other).stem: 1.0}
-    return figures.curves_figure({"": found}, title, log, "from one network to the other", marked)
+    marked = {network: 0.0, Path(other).stem: 1.0}
+    label = f"from {network} (0) to {Path(other).stem} (1)"
+    return figures.curves_figure({"": found}, title, log, label, marked)
 
 
 def _table(found: Surface, curved: Curvature | None, highest: float | None) -> str:

@@ -64,9 +64,16 @@ def train(
         int | None, typer.Option(min=1, help="Side to which images of folders are brought.")
     ] = None,
     init: Annotated[str, typer.Option(help=f"One of {', '.join(nn.SCHEMES)}.")] = "he_normal",
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many images, drawn at random.")
+    ] = None,
     held: Annotated[
-        float, typer.Option(help="Share of the training images held out. 0: the test set shows.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            show_default="0.1 with --patience, else 0",
+            help="Share of the training images held out. 0: the test set shows.",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without a smaller loss held out."),
@@ -91,26 +98,33 @@ def train(
     out = check_writable(out or Path(f"{architecture}.onnx"))
     if out.suffix != ".onnx":
         raise InputError(f"--out {out}: a network's file ends in .onnx.")
+    if held is None:
+        held = 0.0 if patience is None else 0.1
     if not 0 <= held < 1:
         raise InputError(f"--held {held}: a share of the training images, 0 or more, less than 1.")
+    if patience is not None and held == 0:
+        raise InputError("--patience needs images held out: leave --held 0 out.")
     settings = _recipe(
         architecture, epochs=epochs, batch=batch, optimiser=optimiser, rate=rate,
         schedule=schedule, momentum=momentum, decay=decay, smoothing=smoothing, clip=clip,
         augment=augment, patience=patience, seed=seed,
     )  # fmt: skip
     state = out.with_suffix(".state.npz")
-    _check_state(state, resume)
-    learned, test = read(data, "train", size), read(data, "test", size)
-    valid, name = test, "test"
-    if patience is not None or held > 0:
-        learned, valid = learned.split(held or 0.1, seed)
-        name = "held out"
-    shape = learned.images.shape[1:]
-    model = nn.build(architecture, shape, len(learned.classes), seed, init)
-    check_held(model, learned, test)
+    with going_on(partial(_how_to_go_on, state)):
+        learned, test = read(data, "train", size), read(data, "test", size)
+        if samples is not None:
+            learned = learned.sample(samples, seed)
+        valid, name = test, "test"
+        if held > 0:
+            learned, valid = learned.split(held, seed)
+            name = "held out"
+        model = nn.build(architecture, learned.images.shape[1:], len(learned.classes), seed, init)
+        check_held(model, learned, test)
     model.to(device.strip().lower())
+    _check_state(state, resume)
+    epochs_told = f"{settings.epochs} epoch" + "s" * (settings.epochs > 1)
     print(f"{architecture}: {model.size:,} parameters; {len(learned):,} images of {learned.name}, "
-          f"{len(valid):,} {name}; {settings.epochs} epochs")  # fmt: skip
+          f"{len(valid):,} {name}; {epochs_told}")  # fmt: skip
     with serving(None, threads), going_on(partial(_how_to_go_on, state)), Shown(name) as shown:
         history = nn.fit(model, learned, valid, settings, checkpoint=state,
                          report=shown.step, on_epoch=shown.epoch)  # fmt: skip
@@ -144,8 +158,8 @@ def _check_state(state: Path, resume: bool) -> None:
         raise InputError(f"--resume: there is no state {state} to go on from; leave it out.")
     if not resume and state.exists():
         raise InputError(
-            f"{state} holds the state of an earlier run. Go on with --resume, remove it, or name "
-            f"another --out."
+            f"{state} holds the state of an earlier run. Go on with --resume and the options that "
+            f"it was begun with, remove it, or name another --out."
         )
 
 

@@ -113,7 +113,7 @@ def trajectory_figure(
     figure = Figure(figsize=(6.6, 5.4), layout="constrained")
     figure.suptitle(title, fontsize=12)
     axis = figure.subplots()
-    shown = draw_contours(axis, found, levels, norm, True)
+    shown = draw_contours(axis, found, levels, norm, True, origin=False)
     x, y = path.coordinates.T
     axis.plot(x, y, "-o", color="#ffffff", linewidth=2.6, markersize=4.5, zorder=3)
     axis.plot(x, y, "-o", color="#b2182b", linewidth=1.4, markersize=3, zorder=4)
@@ -132,9 +132,14 @@ def trajectory_figure(
 
 
 def draw_contours(
-    axis: Axes, found: Surface, levels: np.ndarray, norm: Normalize, filled: bool
+    axis: Axes,
+    found: Surface,
+    levels: np.ndarray,
+    norm: Normalize,
+    filled: bool,
+    origin: bool = True,
 ) -> QuadContourSet:
-    """Contours of one surface, with its lowest point marked."""
+    """Contours of one surface, with the network and its lowest point marked."""
     assert found.ys is not None
     loss = _clipped(found.loss, levels)
     shown = None
@@ -147,7 +152,10 @@ def draw_contours(
         axis.clabel(lines, levels[::2], fmt=_spoken, fontsize=7)
     (a, b), _ = found.lowest
     colour = "#d62728" if filled else "black"
-    axis.plot([a], [b], "x", color=colour, markersize=7, linestyle="", label="lowest loss")
+    at: dict[str, Any] = {"color": colour, "linestyle": ""}
+    if origin and found.xs[0] <= 0 <= found.xs[-1] and found.ys[0] <= 0 <= found.ys[-1]:
+        axis.plot([0], [0], "o", markersize=9, fillstyle="none", label="the network", **at)
+    axis.plot([a], [b], "x", markersize=6, label="lowest point", **at)
     return lines if shown is None else shown
 
 
@@ -217,4 +225,6 @@ def _loss_bar(figure: Figure, shown: Any, axes: list[Axes], levels: np.ndarray, 
 
 
 def _spoken(level: float) -> str:
-    return f"{level:.2g}" if level < 1000 else LogFormatterSciNotation()(level)
+    return f"{level:.2g}" if level < 99.5 else f"{level:.0f}" if level < 1000 else (
+        LogFormatterSciNotation()(level)
+    )  # fmt: skip

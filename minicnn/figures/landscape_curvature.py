@@ -31,7 +31,7 @@ def curvature_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        Dark cells are nearly convex. The share of cells above a tenth stands below each plane.
+        Dark cells are nearly convex. The share of cells above a tenth stands above each plane.
 
     Raises
     ------
@@ -51,9 +51,13 @@ def curvature_figure(
         shown = axis.pcolormesh(one.xs, one.ys, ratios[name], cmap="viridis", vmin=0, vmax=top,
                                 shading="nearest")  # fmt: skip
         axis.set_facecolor("#cccccc")  # cells without finite eigenvalues
-        axis.set_title(name, fontsize=10)
         share = negative_cells(one.lowest, one.highest)
-        axis.set_xlabel(f"first direction\n{share:.0%} of the cells above a tenth")
+        told = f"{share:.0%} of the cells above a tenth"
+        axis.set_title(f"{name}\n{told}" if name else told, fontsize=10)
+        axis.set_xlabel("first direction")
+        axis.plot([0], [0], "o", color="#d62728", markersize=6, fillstyle="none", linestyle="",
+                  label="the network")  # fmt: skip
+        axis.legend(fontsize=8, framealpha=0.9, handletextpad=0.2)
     axes[0].set_ylabel("second direction")
     figure.colorbar(shown, ax=list(axes), label="|λmin / λmax|, negative curvature only",
                     extend="max" if finite.max(initial=0.0) > top else "neither")  # fmt: skip

@@ -41,7 +41,7 @@ def curves_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        Losses are solid, accuracies dashed.
+        Losses are solid, accuracies dashed; of a single line in a colour of their own.
     """
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -49,7 +49,8 @@ def curves_figure(
     other = axis.twinx()
     for colour, (name, one) in zip(_colours(len(found)), found.items(), strict=True):
         axis.plot(one.xs, _finite(one.loss), color=colour, linewidth=1.8, label=name)
-        other.plot(one.xs, 100 * one.accuracy, "--", color=colour, linewidth=1.1)
+        beside = colour if len(found) > 1 else COLOURS[1]
+        other.plot(one.xs, 100 * one.accuracy, "--", color=beside, linewidth=1.3)
     axis.set_xlabel(label)
     axis.set_ylabel("loss (solid)")
     other.set_ylabel("accuracy, % (dashed)")
@@ -58,9 +59,10 @@ def curves_figure(
         axis.set_yscale("log")
     for name, step in (marked or {}).items():
         axis.axvline(step, color="#999999", linewidth=0.8, linestyle=":")
-        axis.annotate(name, (step, 1), xycoords=("data", "axes fraction"), xytext=(3, -11),
-                      textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
-    axis.margins(x=0)
+        axis.annotate(name, (step, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
+                      textcoords="offset points", fontsize=8, color="#333333",
+                      horizontalalignment="center")  # fmt: skip
+    axis.margins(x=0 if not marked else 0.04)
     axis.grid(alpha=0.25)
     if len(found) > 1:
         axis.legend(loc="upper center", fontsize=8, framealpha=0.9)

@@ -53,10 +53,12 @@ def learning_figure(history: History, title: str, held: str = "test") -> Figure:
     if history.score == "accuracy":
         _in_per_cent(above[1], history, held)
     for axis in below:
-        axis.plot(numbers, history.column("rate"), color=RATE, linewidth=1.2)
+        marker = "o" if len(numbers) == 1 else None
+        axis.plot(numbers, history.column("rate"), color=RATE, linewidth=1.2, marker=marker)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axis.ticklabel_format(axis="y", style="plain")
     below[0].set_ylabel("rate", color=RATE)
     return figure
 
@@ -73,8 +75,9 @@ def _curves(axis: Axes, history: History, numbers: np.ndarray, name: str, held: 
 
 
 def _in_per_cent(axis: Axes, history: History, held: str) -> None:
-    """Accuracy in per cent, and the last value written beside its curve."""
+    """Accuracy in per cent, and above it that of the weights which the model has."""
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    last = history.last
-    if np.isfinite(last.valid_score):
-        axis.set_title(f"{held}: {last.valid_score:.2%} after {last.number} epochs", fontsize=10)
+    kept = history.epochs[history.best - 1] if history.restored else history.last
+    if np.isfinite(kept.valid_score):
+        epochs = f"{kept.number} epoch" + ("s" if kept.number > 1 else "")
+        axis.set_title(f"{held}: {kept.valid_score:.2%} after {epochs}", fontsize=10)

@@ -125,7 +125,7 @@ def dead_filters(
         If there is no such layer.
     InputError
         If the network has several inputs, or by default no rectifier; if the checkpoint is of
-        another pass.
+        another run.
     ImageError
         If no image can be read.
 

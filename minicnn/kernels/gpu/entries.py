@@ -7,6 +7,7 @@ card's rate, and bytes at its memory's. They depend on one image, as all choices
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from minicnn.kernels.gpu import cublas, cudnn, filters
 from minicnn.kernels.gpu.convolution import IMPLICIT
@@ -18,6 +19,7 @@ from minicnn.kernels.registry import Entry
 
 __all__ = ["built_in"]
 
+CUDNN = "by NVIDIA's cuDNN, where it is installed"
 FLOPS, BYTES, START = 2e13, 2e12, 4e-6  # a second each; seconds until a kernel runs
 
 
@@ -50,29 +52,25 @@ def built_in() -> Iterable[Entry]:
         about = f"F({made}x{made},3x3)"
         yield from _both(Winograd(made).method(), _winograd(made), about, even=False)
         by_library = Winograd(made, by_cublas).method()
-        yield from _both(by_library, _asked_for, f"{about}, products by cuBLAS", even=False)
-    yield from _both(
-        cudnn.METHOD, _asked_for, "by NVIDIA's cuDNN, where it is installed", even=False
-    )
+        yield from _both(by_library, None, f"{about}, products by cuBLAS", even=False)
+    yield from _both(cudnn.METHOD, None, CUDNN, even=False)
     for block, run in (("conv2d", cublas.conv), ("conv_transpose2d", cublas.conv_transpose)):
-        yield Entry(block, "cublas", run, cublas.why_not, _asked_for, "cuda",
+        yield Entry(block, "cublas", run, cublas.why_not, device="cuda", library=True,
                     about="1x1 filters as one product of cuBLAS")  # fmt: skip
     yield Entry("conv_filter2d", "implicit", filters.conv_filter, cost=_implicit, device="cuda",
                 about="pixels as inner index; any geometry")  # fmt: skip
-    yield Entry("conv_filter2d", "cudnn", cudnn.conv_filter, cudnn.why_not, _asked_for, "cuda",
-                about="by NVIDIA's cuDNN, where it is installed")  # fmt: skip
-
-
-def _asked_for(problem: Convolution) -> float:
-    """Of kernels that serve by name or by a measurement alone."""
-    return 1e9
+    yield Entry("conv_filter2d", "cudnn", cudnn.conv_filter, cudnn.why_not, device="cuda",
+                library=True, about=CUDNN)  # fmt: skip
 
 
 def _both(
-    method: Method, cost: Callable[[Convolution], float], about: str, even: bool = True
+    method: Method,
+    cost: Callable[[Convolution], float] | None,
+    about: str,
+    even: bool = True,
 ) -> Iterable[Entry]:
-    """A method's entries, forwards and transposed."""
+    """A method's entries, forwards and transposed; without a cost a library does it."""
     for block, run in (("conv2d", method.conv), ("conv_transpose2d", method.conv_transpose)):
-        yield Entry(
-            block, method.name, run, method.why_not, cost, "cuda", method, about, even
-        )  # fmt: skip
+        entry = Entry(block, method.name, run, method.why_not, device="cuda", method=method,
+                      about=about, even=even, library=cost is None)  # fmt: skip
+        yield entry if cost is None else replace(entry, cost=cost)
