@@ -38,9 +38,11 @@ def test_surfaces_side_by_side_share_their_colours(tmp_path, style, log):
     if log and style == "filled":
         assert isinstance(axes[0].collections[0].norm, LogNorm)
     if style != "surface":
-        for each in axes:  # the lowest point is marked
-            (mark,) = [m for m in each.lines if len(m.get_xdata()) == 1]
-            assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (0, 0)
+        for each in axes:  # the network and the lowest point are marked
+            marks = {m.get_label(): m for m in each.lines if len(m.get_xdata()) == 1}
+            assert list(marks) == ["the network", "lowest point"]
+            for mark in marks.values():
+                assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (0, 0)
     figures.save(figure, tmp_path / "a.png")
 
 
@@ -101,7 +103,7 @@ def test_curvature_says_how_many_cells_are_not_convex(tmp_path):
     found = Curvature(xs, xs[:2], lowest, np.full((2, 3), 10.0))
     np.testing.assert_allclose(found.ratio[0], [0.5, 0.05, 0])
     figure = figures.curvature_figure({"a network": found}, "Curvature")
-    assert "60% of the cells" in figure.axes[0].get_xlabel()
+    assert "60% of the cells" in figure.axes[0].get_title()
     figures.save(figure, tmp_path / "a.png")
     with pytest.raises(InputError, match="line"):
         figures.curvature_figure({"": Curvature(xs, None, xs, xs)}, "a")
