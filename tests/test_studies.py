@@ -47,8 +47,8 @@ def test_a_diagonal_net_gives_powers() -> None:
         ("LeCun", "linear", 1.0),
         ("Glorot", "linear", 1.0),
         ("orthogonal", "linear", 1.0),
-        ("all 0.01", "linear", 0.01 * np.sqrt(512)),
-        ("all 0.2", "ReLU", 0.2 * np.sqrt(512 / 2)),
+        ("deviation 0.01", "linear", 0.01 * np.sqrt(512)),
+        ("deviation 0.2", "ReLU", 0.2 * np.sqrt(512 / 2)),
     ],
 )
 def test_a_layer_multiplies_by_what_its_variance_says(

@@ -39,7 +39,7 @@ def _losses(axis: Axes, arrays: dict[str, np.ndarray], on: int) -> None:
     finite = arrays["train_loss"][np.isfinite(arrays["train_loss"])]
     top = 4 * guess  # what is larger leaves the frame
     for i, rate in enumerate(rates):
-        colour = colormaps["plasma"](0.9 * i / max(len(rates) - 1, 1))
+        colour = colormaps["turbo"](0.05 + 0.9 * i / max(len(rates) - 1, 1))
         values = losses[i]
         axis.plot(values, color=colour, linewidth=1.9, marker="o", markersize=3, label=f"{rate:g}")
         last = int(np.flatnonzero(np.isfinite(values))[-1])
@@ -67,10 +67,13 @@ def _accuracies(axis: Axes, arrays: dict[str, np.ndarray]) -> None:
         if arrays["trains"][on].any():
             largest = rates[arrays["trains"][on]].max()
             axis.axvline(largest, color=colour, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
-            axis.annotate(f"trains up to {largest:g}", (largest, 0.03 + 0.3 * on),
+            axis.annotate(f"trains up to {largest:g}", (largest, 0.05 + 0.42 * on),
                           xycoords=("data", "axes fraction"), xytext=(-4, 0),
                           textcoords="offset points", rotation=90, ha="right", va="bottom",
-                          fontsize=9, color=colour)  # fmt: skip
+                          fontsize=9, color=colour, zorder=3,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+    if np.isnan(arrays["test_accuracy"][:, :, -1]).any():
+        axis.plot([], [], "x", color="0.3", markersize=8, markeredgewidth=2, label="diverged")
     axis.set(xscale="log", xlabel="learning rate", ylabel="test accuracy at the end",
              ylim=(-0.03, 1.02))  # fmt: skip
     in_per_cent(axis)

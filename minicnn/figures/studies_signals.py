@@ -18,12 +18,12 @@ STYLES = {  # colours that differ for colour-blind eyes; dashes where lines coin
     "Glorot": {"color": "#003c6c", "linewidth": 1.4, "linestyle": (0, (4, 3))},
     "He": {"color": "#d55e00", "linewidth": 2.0},
     "orthogonal": {"color": "#009e73", "linewidth": 1.8, "linestyle": (0, (1, 1.2))},
-    "all 0.01": {"color": "0.65", "linewidth": 1.8},
-    "all 0.2": {"color": "0.2", "linewidth": 1.8},
+    "deviation 0.01": {"color": "0.65", "linewidth": 1.8},
+    "deviation 0.2": {"color": "0.2", "linewidth": 1.8},
 }
 NAMES = {
-    "all 0.01": "deviation 0.01 (too small)",
-    "all 0.2": "deviation 0.2 (too large)",
+    "deviation 0.01": "deviation 0.01 (too small)",
+    "deviation 0.2": "deviation 0.2 (too large)",
 }
 
 

@@ -69,7 +69,7 @@ class Optimiser:
         }
 
     def zero_grad(self) -> None:
-        """Forget the gradients of earlier steps: `backward` adds to what is there."""
+        """Forget all gradients; `backward` replaces those it reaches, others would stay."""
         for tensor in self.parameters.values():
             tensor.grad = None
 

@@ -42,8 +42,8 @@ INITIALISATIONS: dict[str, str | float] = {  # a scheme, or one standard deviati
     "Glorot": "glorot_normal",
     "He": "he_normal",
     "orthogonal": "orthogonal",
-    "all 0.01": 0.01,
-    "all 0.2": 0.2,
+    "deviation 0.01": 0.01,
+    "deviation 0.2": 0.2,
 }
 WEIGHTS = (0.5, 0.9, 1.0, 1.1, 1.5)  # of the diagonal net
 IMAGES = 256
