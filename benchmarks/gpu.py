@@ -3,7 +3,7 @@
     python benchmarks/gpu.py --out gpu-results.json             # half an hour
     python benchmarks/gpu.py --parts tests,kernels --seconds 0.1
 
-tests       pytest -m gpu: blocks, rules, real networks and commands on the card against the CPU
+tests       pytest -n 0 -m gpu: blocks, rules, real networks and commands on the card against the CPU
 kernels     VGG-16's convolutions by every kernel, pooling, ReLU and LRN, as shares of what the
             card reaches on registers, or in copies
 peers       benchmarks/peers.py --device: against torch with cuDNN, and its compiler
@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 
 def tested(arguments: list[str]) -> dict[str, Any]:
     """How many tests on the card passed, and which failed."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rf", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "gpu", "-q", "-rf", *arguments]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     print(done.stdout[-3000:], file=sys.stderr)
     counts = dict(re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)[::-1])

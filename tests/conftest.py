@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import minicnn
 from minicnn.errors import DeviceError
 
 collect_ignore = ["torch_twin.py", "zennit_twin.py"]  # helpers that need torch, and no tests
@@ -16,6 +17,13 @@ collect_ignore_glob = ["standin/*"]
 
 settings.register_profile("minicnn", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("minicnn")
+
+
+def pytest_sessionstart(session):
+    """Test processes share the cores: each computes with one thread, unless a test asks for more."""
+    if hasattr(session.config, "workerinput"):
+        minicnn.set_threads(1)
+
 
 SHARED = Path(
     os.environ.get("MINICNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -50,7 +58,7 @@ def on_cpu():
 
 @pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
 def cupy(request):
-    """CuPy's stand-in, as strict as CuPy is; with `pytest -m gpu` CuPy itself, on a card."""
+    """CuPy's stand-in, as strict as CuPy is; with `pytest -n 0 -m gpu` CuPy itself, on a card."""
     if request.param == "stand-in":
         with on_cpu() as module:
             yield module

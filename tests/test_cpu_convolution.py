@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from minicnn import kernels
 from minicnn.errors import InputError, UnknownNameError
 from minicnn.kernels import Convolution, Window, reference, registry, using
+from minicnn.kernels.cpu import vector
 
 TOLERANCE = {"winograd4": 1e-4}  # of the largest value; all others 1e-5
 
@@ -291,6 +292,9 @@ def test_other_processors_get_the_same_results_up_to_rounding(name, features, tm
 
     if platform.machine().lower() not in ("x86_64", "amd64"):
         pytest.skip("for Intel's and AMD's processors")
+    wanted = {"haswell": 8, "generic": 4}[name]
+    if vector.LANES == wanted:
+        pytest.skip("this processor's own kernels, which all other tests run")
     code = f"""
 from minicnn.kernels.cpu import vector
 window = Window((3, 3), (1, 1), (1,) * 4, (1, 1))
@@ -305,7 +309,7 @@ for entry in registry.entries("conv2d", "cpu"):
 print(vector.LANES)
 """
     (lanes,) = run_program(code, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
-    assert lanes == {"haswell": "8", "generic": "4"}[name]
+    assert int(lanes) == wanted
     window = Window((3, 3), (1, 1), (1,) * 4, (1, 1))
     generator = np.random.default_rng(0)
     x = generator.standard_normal((2, 20, 30, 30)).astype(np.float32)

@@ -85,7 +85,7 @@ def test_scenes_over_time():
 @pytest.mark.slow
 def test_a_small_training_beats_saying_that_nothing_moves():
     digits = data.read("digits")
-    found = dynamics(Setup(digits, digits, epochs=8), train=192, test=64, size=16)
+    found = dynamics(Setup(digits, digits, epochs=8), train=160, test=48, size=16)
     arrays = found.arrays
     assert arrays["error"].mean() < 0.8 * arrays["still"].mean()
     assert arrays["train_loss"][-1] < 0.7 * arrays["train_loss"][0]

@@ -71,8 +71,8 @@ def test_halves_share_no_class():
 
 
 def test_the_study():
-    setup = Setup(data.read("digits"), data.read("digits", "test"))
-    found = transfer(setup, repeats=2, sizes=(1, 20), steps=60)
+    setup = Setup(data.read("digits"), data.read("digits", "test"), epochs=5)
+    found = transfer(setup, repeats=2, sizes=(1, 20), steps=40)
     accuracy = found.arrays["accuracy"]
     assert accuracy.shape == (len(WAYS), 2, 2)
     assert (accuracy > 0.2).all()
