@@ -3,7 +3,7 @@
     python benchmarks/gpu.py --out gpu-results.json             # half an hour
     python benchmarks/gpu.py --parts tests,kernels --seconds 0.1
 
-tests       pytest -n 0 -m gpu: blocks, rules, real networks and commands on the card against the CPU
+tests       pytest -n 0 -m gpu: blocks, rules, real networks, commands: the card against the CPU
 kernels     VGG-16's convolutions by every kernel, pooling, ReLU and LRN, as shares of what the
             card reaches on registers, or in copies
 peers       benchmarks/peers.py --device: against torch with cuDNN, and its compiler

@@ -20,7 +20,7 @@ settings.load_profile("minicnn")
 
 
 def pytest_sessionstart(session):
-    """Test processes share the cores: each computes with one thread, unless a test asks for more."""
+    """Test processes share the cores: each has one thread, unless a test asks for more."""
     if hasattr(session.config, "workerinput"):
         minicnn.set_threads(1)
 
