@@ -7,41 +7,19 @@ SaliNet, DeConvNet and DeSaliNet as swappable backward rules on top.
     tape = net.record(minicnn.data.photo("cat.jpg", net.preprocess))
     picture = tape.backward(minicnn.seeds.logit(tape), rule="desalinet")
 
-Nothing is imported before it is used: what stands here is looked up when it is first asked for.
+Nothing is imported before it is used: `_root` holds the names, and comes with the first of them.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from minicnn._version import __version__
 
 if TYPE_CHECKING:
-    from minicnn import (
-        attribution,
-        blocks,
-        data,
-        errors,
-        figures,
-        functional,
-        kernels,
-        landscape,
-        look,
-        nn,
-        rules,
-        seeds,
-        studies,
-    )
-    from minicnn.errors import MiniCNNError
-    from minicnn.jacobians import jacobian
-    from minicnn.kernels import set_threads, using
-    from minicnn.kernels.devices import devices, no_transfers
-    from minicnn.network import Network
-    from minicnn.onnx import check, load, save  # type: ignore[no-redef]
-    from minicnn.preprocess import Preprocess
-    from minicnn.rules import Rule
-    from minicnn.seeds import Seed
-    from minicnn.tape import Tape
-    from minicnn.tensor import Tensor, grad, no_grad
+    from minicnn import attribution, figures, landscape, look, studies
+    from minicnn._root import *  # noqa: F403
 
 __all__ = [
     "MiniCNNError",
@@ -69,6 +47,7 @@ __all__ = [
     "nn",
     "no_grad",
     "no_transfers",
+    "onnx",
     "rules",
     "save",
     "seeds",
@@ -77,30 +56,20 @@ __all__ = [
     "using",
 ]
 
-_PLACES = {
-    "errors": ("MiniCNNError",),
-    "jacobians": ("jacobian",),
-    "kernels": ("set_threads", "using"),
-    "kernels.devices": ("devices", "no_transfers"),
-    "network": ("Network",),
-    "onnx": ("check", "load", "save"),
-    "preprocess": ("Preprocess",),
-    "rules": ("Rule",),
-    "seeds": ("Seed",),
-    "tape": ("Tape",),
-    "tensor": ("Tensor", "grad", "no_grad"),
-}
+_lock = RLock()
 
+if not TYPE_CHECKING:  # else no misspelt name would be found
 
-def __getattr__(name: str) -> Any:
-    """A name of the package, imported now."""
-    if name not in __all__:
-        raise AttributeError(f"module 'minicnn' has no attribute {name!r}", name=name)
-    for place, names in _PLACES.items():
-        if name in names:
-            globals()[name] = getattr(import_module(f"minicnn.{place}"), name)
-            return globals()[name]
-    return import_module(f"minicnn.{name}")
+    def __getattr__(name: str) -> Any:
+        """A name of the package, imported now."""
+        if not name.startswith("_") and find_spec(f"minicnn.{name}"):
+            return import_module(f"minicnn.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module 'minicnn' has no attribute {name!r}", name=name)
+        with _lock:  # one thread imports, the others wait for it
+            root = import_module("minicnn._root")
+        globals().update({known: getattr(root, known) for known in root.__all__})
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -75,10 +75,13 @@ def test_the_letters_of_a_name_come_first(animals):
     np.testing.assert_array_equal(
         matched(twice, network(labels=("crane", "ox", "crane"))).labels, animals.labels
     )
+    loud = tuple(name.upper() for name in twice.classes)
+    np.testing.assert_array_equal(matched(twice, network(labels=loud)).labels, animals.labels)
     for classes, known in (
         (("crane", "ox", "cow"), ("crane", "crane", "ox", "cow")),
         (("A", "b", "c"), ("a", "a ", "b", "c")),
         (("Ox", "ox", "cow"), ("OX", "cow", "b")),
+        (("ox", "OX", "cow"), ("Ox", "cow", "oX")),
     ):
         with pytest.raises(InputError, match="more than one class"):
             matched(replace(animals, classes=classes), network(len(known), labels=known))
@@ -92,6 +95,9 @@ def test_scores_with_axes_of_length_one_and_scores_that_are_not_numbers(animals)
     same = replace(animals, labels=np.zeros_like(animals.labels))
     with np.errstate(invalid="ignore"):
         assert nn.evaluate(broken, same).score == 0
+    scores = np.array([[1, -np.inf], [np.inf, 0], [np.nan, 0], [0, 1]])
+    found = nn.Classification().scores(scores, np.array([0, 0, 0, 1]))
+    np.testing.assert_array_equal(found, [1, 0, 0, 1])  # a class may be ruled out
 
 
 def test_other_classes_are_refused(animals):

@@ -434,3 +434,33 @@ def test_what_cannot_be_learned_from_is_named():
         nn.fit(model, (np.zeros((3, 2), np.float32), np.zeros(2, int)))
     with pytest.raises(UnknownNameError, match="Did you mean adam"):
         nn.Recipe(optimiser="adamm")
+
+
+def test_a_state_of_other_arrays_is_refused(tmp_path, rng):
+    x, y = rng.standard_normal((40, 5)), rng.integers(0, 2, 40)
+    recipe, state = nn.Recipe(epochs=1, batch=10), tmp_path / "state.npz"
+    for pair, refused in (((x, y), False), ((x, 1 - y), True), ((x[::-1], y), True)):
+        model = nn.initialise(nn.Sequential(nn.Linear(5, 2)))
+        if not refused:
+            nn.fit(model, pair, pair, recipe, checkpoint=state)  # float64 is brought to float32
+            continue
+        with pytest.raises(InputError, match="in data"):
+            nn.fit(model, pair, (x, y), recipe, checkpoint=state)
+    with pytest.raises(InputError, match="augment"):
+        nn.fit(model, (x, y), None, nn.Recipe(augment=Augment(flip=True)))
+    with pytest.raises(ShapeError, match="arrays"):
+        nn.fit(model, (3, 4))
+
+
+def test_scores_with_axes_of_length_one_are_learned_too(rng):
+    model = nn.initialise(nn.Sequential(nn.Conv2d(1, 3, 3), nn.GlobalAvgPool2d()))
+    history = nn.fit(model, TRAIN, VALID, nn.Recipe(epochs=1, batch=16))
+    assert np.isfinite(history.last.valid_loss)
+    assert "epoch 1/1, step 6/6" in str(told(TRAIN))
+
+
+def told(data):
+    lines = []
+    model = nn.initialise(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)))
+    nn.fit(model, data, None, nn.Recipe(epochs=1, batch=16), report=lambda p: lines.append(str(p)))
+    return lines[-1]

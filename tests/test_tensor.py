@@ -531,4 +531,6 @@ def test_names_of_torch_are_answered():
         x.view(2, 12)
     with pytest.raises(AttributeError, match=r"minicnn\.functional\.gelu"):
         x.gelu()
+    with pytest.raises(AttributeError, match=r"A Tensor has no 'clone'\.$"):
+        x.clone()
     assert not hasattr(x, "__cuda_array_interface__")

@@ -6,6 +6,7 @@ for the same things; so a transpose written as an expression runs on arrays, ten
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,9 +87,9 @@ class Expression(Operand):
                 raise AttributeError(
                     f"{kind!r} object has no attribute {name!r}", name=name, obj=self
                 )
-            told = f" Write {ELSEWHERE[name]}." if name in ELSEWHERE else (
-                f" minicnn.functional may have it: minicnn.functional.{name}(x, ...)."
-            )  # fmt: skip
+            told = f" Write {ELSEWHERE[name]}." if name in ELSEWHERE else ""
+            if not told and name in getattr(sys.modules.get("minicnn.functional"), "__all__", ()):
+                told = f" Write minicnn.functional.{name}(x, ...)."
             raise AttributeError(f"A {kind} has no {name!r}.{told}", name=name, obj=self)
 
     @property

@@ -20,7 +20,9 @@ def main() -> None:
     try:
         from minicnn.cli.app import app
         from minicnn.kernels.notices import announced
-    except KeyboardInterrupt:  # imports take a second
+    except (KeyboardInterrupt, ImportError) as error:  # imports take a second
+        if isinstance(error, ImportError) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
     notice = _Notice()

@@ -189,16 +189,22 @@ def _naming(file: Path) -> Iterator[None]:
 
 def _alike(network: Network, other: Network) -> Network:
     """The other network, if one set of samples serves both."""
-    how = [None if n.assumes_preprocess else n.preprocess for n in (network, other)]
-    for what, own, theirs in (
-        ("classes", tuple(network.labels), tuple(other.labels)),
-        ("normalisation", *how),
-    ):
-        if own and theirs and own != theirs:
+    why = "A line between two networks means something where both read and answer alike."
+    for number, (own, theirs) in enumerate(zip(network.labels, other.labels, strict=False)):
+        if own.casefold() != theirs.casefold():
             raise InputError(
-                f"{other.name} has another {what} than {network.name}: {theirs}, not {own}. A line "
-                f"between two networks means something where both read and answer alike."
+                f"Class {number} is {own} for {network.name}, but {theirs} for {other.name}. {why}"
             )
+    how, its = (
+        None if n.preprocess is None or n.assumes_preprocess else
+        (n.preprocess.mean, n.preprocess.std, n.preprocess.scale, n.preprocess.order)
+        for n in (network, other)
+    )  # fmt: skip
+    if how and its and how != its:
+        raise InputError(
+            f"{network.name} reads images with mean, deviation, scale and order {how}, but "
+            f"{other.name} with {its}. {why}"
+        )
     return other
 
 
@@ -216,8 +222,10 @@ def _figure(
         return figures.landscapes_figure({"": found}, title, show, log, highest)
     if other is None:
         return figures.curves_figure({"": found}, title, log)
-    marked = {network: 0.0, Path(other).stem: 1.0}
-    label = f"from {network} (0) to {Path(other).stem} (1)"
+    name = Path(other).stem
+    name = name if name != network else other
+    marked = {network: 0.0, name: 1.0}
+    label = f"from {network} (0) to {name} (1)"
     return figures.curves_figure({"": found}, title, log, label, marked)
 
 

@@ -81,8 +81,8 @@ class Pairs:
 
     Raises
     ------
-    ShapeError
-        If there are not as many of both.
+    ShapeError, InputError
+        If there are not as many of both, or a batch holds none.
     """
 
     x: np.ndarray
@@ -93,6 +93,10 @@ class Pairs:
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
             raise ShapeError(f"{len(self.x)} samples need as many targets; got {len(self.y)}.")
+        if self.batch < 1 or self.seed < 0:
+            raise InputError(
+                f"Batches of {self.batch} by seed {self.seed}: 1 or more, by 0 or more."
+            )
 
     def __len__(self) -> int:
         return len(self.x) // self.batch
@@ -105,4 +109,4 @@ class Pairs:
             yield self.x[rows], self.y[rows]
 
     def __repr__(self) -> str:
-        return f"Pairs({self.x.shape}, {float(self.x.sum()):.6g}, {self.batch}, {self.seed})"
+        return f"Pairs(x {self.x.shape}, y {self.y.shape}, batch={self.batch}, seed={self.seed})"

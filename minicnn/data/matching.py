@@ -91,6 +91,9 @@ def _numbered(data: Dataset, network: Structure, count: int) -> dict[str, Any]:
     if list(data.classes) == known:
         return {}
     exact, alike = _places(known), _places(map(_plain, known))
+    by_letters = all(len(exact.get(name, ())) == 1 for name in data.classes)
+    if not by_letters and list(map(_plain, data.classes)) == list(map(_plain, known)):
+        return {}  # place by place the same
     found = [exact.get(name) or alike.get(_plain(name), []) for name in data.classes]
     lacking = [name for name, numbers in zip(data.classes, found, strict=True) if not numbers]
     if lacking:

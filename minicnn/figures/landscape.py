@@ -74,6 +74,8 @@ def landscapes_figure(
     for axis, (caption, one) in zip(axes, found.items(), strict=True):
         if style == "surface":
             shown = _draw_relief(axis, one, levels, norm, log)
+            if len(found) == 1:  # beside another there is no room for it
+                axis.set_zlabel("loss", fontsize=8)
         else:
             shown = draw_contours(axis, one, levels, norm, style == "filled")
             axis.set_xlabel("first direction")
@@ -180,7 +182,6 @@ def _draw_relief(axis: Any, found: Surface, levels: np.ndarray, norm: Normalize,
     axis.tick_params(labelsize=7)
     axis.set_xlabel("first direction", fontsize=8)
     axis.set_ylabel("second direction", fontsize=8)
-    axis.set_zlabel("loss", fontsize=8)
     if log:
         whole = np.arange(np.ceil(low), np.floor(high) + 1)
         axis.set_zticks(whole, [f"$10^{{{int(n)}}}$" for n in whole])

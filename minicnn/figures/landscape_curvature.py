@@ -55,9 +55,10 @@ def curvature_figure(
         told = f"{share:.0%} of the cells above a tenth"
         axis.set_title(f"{name}\n{told}" if name else told, fontsize=10)
         axis.set_xlabel("first direction")
-        axis.plot([0], [0], "o", color="#d62728", markersize=6, fillstyle="none", linestyle="",
-                  label="the network")  # fmt: skip
-        axis.legend(fontsize=8, framealpha=0.9, handletextpad=0.2)
+        if one.xs[0] <= 0 <= one.xs[-1] and one.ys[0] <= 0 <= one.ys[-1]:
+            axis.plot([0], [0], "o", color="#d62728", markersize=6, fillstyle="none", linestyle="",
+                      label="the network")  # fmt: skip
+            axis.legend(fontsize=8, framealpha=0.9, handletextpad=0.2)
     axes[0].set_ylabel("second direction")
     figure.colorbar(shown, ax=list(axes), label="|λmin / λmax|, negative curvature only",
                     extend="max" if finite.max(initial=0.0) > top else "neither")  # fmt: skip

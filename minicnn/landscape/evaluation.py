@@ -29,6 +29,7 @@ from minicnn.folding import fold_batch_norm
 from minicnn.landscape.directions import Direction
 from minicnn.landscape.weights import on_host, variances
 from minicnn.network import Network
+from minicnn.nn.objectives import answered
 from minicnn.structure import Structure
 
 __all__ = ["BATCH", "Evaluator", "check_samples", "loss_and_hits", "moved", "samples_fingerprint"]
@@ -144,7 +145,7 @@ def loss_and_hits(scores: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
     scores : numpy.ndarray, shape (N, classes) or (N, classes, 1, 1)
         Before softmax.
     labels : numpy.ndarray of int, shape (N,)
-        The right classes. Scores that are not finite answer nothing.
+        The right classes. Scores that are NaN or infinitely high answer nothing.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def loss_and_hits(scores: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
     with np.errstate(invalid="ignore", over="ignore"):  # infinite scores give NaN; `at` sees it
         shifted = flat - flat.max(axis=1, keepdims=True)
         losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(flat)), labels]
-    right = (flat.argmax(axis=1) == labels) & np.isfinite(flat).all(axis=1)
+    right = (flat.argmax(axis=1) == labels) & answered(flat)
     return float(losses.sum()), int(right.sum())
 
 

@@ -238,7 +238,7 @@ def build(
     """
     if name not in ARCHITECTURES:
         raise UnknownNameError(f"No architecture {name!r}. {nearest(name, ARCHITECTURES)}")
-    if len(shape) != 3:
+    if not isinstance(shape, Sequence) or len(shape) != 3:
         raise ShapeError(f"An architecture needs the shape of an image, (C, H, W); got {shape}.")
     model = ARCHITECTURES[name](shape, classes)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data import Batches, Dataset
+from minicnn.data import Batches, Dataset, Pairs
 from minicnn.nn.module import Module
 from minicnn.nn.objectives import Objective
 
@@ -30,7 +30,7 @@ def identity(
         "model": blake2b("\n".join(_plan(model)).encode(), digest_size=12).hexdigest(),
         "recipe": {**_plain(asdict(recipe)), "schedule": _said(recipe.factor)},
         "objective": _said(objective),
-        **(_batches(source) if isinstance(source, Batches) else {"data": _said(source)}),
+        **_of_source(source),
         "held out": _held(held),
     }
 
@@ -71,8 +71,13 @@ def _said(thing: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
-def _batches(source: Batches) -> dict[str, Any]:
-    """The images, and how they come."""
+def _of_source(source: Source) -> dict[str, Any]:
+    """What is learned from, and how it comes."""
+    if isinstance(source, Pairs):
+        how: dict[str, Any] = {"size": source.batch, "seed": source.seed}
+        return {"batches": how, "data": _hashed("", (source.x, source.y))}
+    if not isinstance(source, Batches):
+        return {"data": _said(source)}
     data = source.dataset
     how = {"size": source.size, "seed": source.seed, "drop_last": source.drop_last,
            "augment": repr(source.augment)}  # fmt: skip

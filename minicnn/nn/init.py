@@ -118,7 +118,9 @@ def initialise(
     >>> round(float(model.layers[0].weight.data.std()), 2)           # sqrt(2 / 100)
     0.14
     """
-    model.drawn = f"{scheme}, seed {seed}, gain {gain:g}"  # a checkpoint belongs to it
+    for module in model.modules():
+        module._drawn = ""
+    model._drawn = f"{scheme}, seed {seed}, gain {gain:g}"  # a checkpoint belongs to it
     for path, module in model.named_modules():
         module_reset = getattr(module, "reset", None)
         if module_reset is not None:

@@ -85,12 +85,10 @@ class Module:
     training : bool
         Whether batch norm uses the batch and dropout drops; set by `train` and `eval`.
 
-    drawn : str
-        How `initialise` drew its weights; empty where it did not.
     """
 
     training: bool = True
-    drawn: str = ""
+    _drawn: str = ""  # how `initialise` drew its weights
 
     def forward(self, *inputs: Any) -> Any:
         """What the module computes, on tensors, arrays or symbols."""

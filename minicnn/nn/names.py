@@ -15,7 +15,6 @@ THINGS = {
     "Dropout2d": "nn.Dropout drops single numbers",
     "Softmax": "networks give scores; minicnn.functional.softmax, or softmax=True in model.network",
     "functional": "it is minicnn.functional",
-    "init": "nn.initialise(model, scheme, seed)",
     "utils": "nn.clip_gradients, nn.gradient_norm",
     "DataLoader": "minicnn.data.Batches, or give nn.fit the data set itself",
 }

@@ -17,7 +17,7 @@ from minicnn import functional as F
 from minicnn.errors import InputError, ShapeError
 from minicnn.tensor import Tensor
 
-__all__ = ["Classification", "Objective", "Regression"]
+__all__ = ["Classification", "Objective", "Regression", "answered"]
 
 
 class Objective(Protocol):
@@ -45,6 +45,9 @@ class Classification:
     score: str = "accuracy"
 
     def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        shape = outputs.shape
+        if len(shape) > 2 and all(n == 1 for n in shape[2:]):
+            outputs = outputs.reshape(shape[:2])
         return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing)
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -57,8 +60,7 @@ class Classification:
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         outputs = _rows(outputs)
         _check_labels(outputs.shape, targets)
-        answers = np.isfinite(outputs).all(axis=1)  # NaN is no answer, though argmax gives one
-        return (answers & (outputs.argmax(axis=1) == targets)).astype(np.float64)
+        return (answered(outputs) & (outputs.argmax(axis=1) == targets)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class Regression:
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.sqrt(self.losses(outputs, targets))
+
+
+def answered(scores: np.ndarray) -> np.ndarray:
+    """Which rows of scores have a highest one: NaN is none, though argmax gives it, nor infinity.
+
+    A score of -inf is one: that of a class that is ruled out.
+    """
+    return ~(np.isnan(scores) | np.isposinf(scores)).any(axis=1)
 
 
 def _rows(scores: np.ndarray) -> np.ndarray:

@@ -147,6 +147,13 @@ class Progress:
     images_per_second: float
     history: History
 
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch}/{self.epochs}, step {self.step}/{self.steps}: loss "
+            f"{self.loss:.4f}, {self.history.score} {self.score:.4g}, rate {self.rate:.3g}, "
+            f"{self.images_per_second:,.0f} images/s"
+        )
+
 
 @dataclass
 class _Run:
@@ -271,7 +278,9 @@ def fit(
     """
     recipe = recipe or Recipe()
     objective = objective or Classification(recipe.smoothing)
-    source = _source(train, recipe)
+    source = _source(model, train, recipe)
+    if isinstance(valid, tuple):
+        valid = _in_numbers(model, valid)
     if len(source) == 0:
         raise InputError(f"There are fewer training samples than one batch of {recipe.batch}.")
     if isinstance(train, Dataset) and isinstance(valid, Dataset):
@@ -296,12 +305,24 @@ def fit(
     return run.history
 
 
-def _source(train: Any, recipe: Recipe) -> Source:
+def _in_numbers(model: Module, pair: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Samples in the model's type of numbers, and their targets."""
+    x, targets = (np.asarray(array) for array in pair)
+    if not x.ndim or not targets.ndim:
+        raise ShapeError(f"Samples and targets are arrays (N, ...); got {pair}.")
+    parameters = model.parameters()
+    dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
+    return x.astype(dtype, copy=False), targets
+
+
+def _source(model: Module, train: Any, recipe: Recipe) -> Source:
     """The batches of whatever is learned from."""
     if isinstance(train, Dataset):
         return Batches(train, recipe.batch, recipe.augment, recipe.seed)
     if isinstance(train, tuple) and len(train) == 2:
-        x, targets = (np.asarray(array) for array in train)
+        x, targets = _in_numbers(model, train)
+        if recipe.augment is not None:
+            raise InputError("Arrays are learned as they are: leave the recipe's augment out.")
         return Pairs(x, targets, min(recipe.batch, max(1, len(x))), recipe.seed)
     if not hasattr(train, "epoch"):
         raise InputError(

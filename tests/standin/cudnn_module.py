@@ -20,7 +20,7 @@ numerical_note = Enum(
 built = []  # what graphs were built, with which notes barred
 
 
-class cudnnGraphNotSupportedError(RuntimeError):  # its name there
+class cudnnGraphNotSupportedError(Exception):  # its name there
     pass
 
 

@@ -8,7 +8,7 @@ _chosen = {}
 
 
 def _get_compute_type(dtype):
-    return _chosen.get(np.dtype(dtype), 0)
+    return _chosen.get(np.dtype(dtype), 1)
 
 
 def _set_compute_type(dtype, kind):
@@ -17,7 +17,10 @@ def _set_compute_type(dtype, kind):
 
 core = SimpleNamespace(
     _routines_linalg=SimpleNamespace(
-        COMPUTE_TYPE_TF32=4, get_compute_type=_get_compute_type, set_compute_type=_set_compute_type
+        COMPUTE_TYPE_DEFAULT=1,
+        COMPUTE_TYPE_TF32=4,
+        get_compute_type=_get_compute_type,
+        set_compute_type=_set_compute_type,
     )
 )
 
@@ -29,7 +32,7 @@ def multiplied(a, b, **out):
 
 def _rounded(x):
     """To TF32, 10 bits behind the point, where it was asked for."""
-    if x.dtype != np.float32 or not _get_compute_type(x.dtype):
+    if x.dtype != np.float32 or _get_compute_type(x.dtype) != 4:
         return x
     bits = np.ascontiguousarray(x).view(np.uint32)
     return ((bits + 0x1000) & np.uint32(0xFFFFE000)).view(np.float32)

@@ -1,7 +1,7 @@
 """Products by cuBLAS, and with them 1x1 convolutions at stride 1.
 
-cuBLAS computes in float32. `minicnn.using(tf32=True)` lets it round what it multiplies to TF32,
-which has 10 bits behind the point for 23, and runs on tensor cores.
+cuBLAS computes in float32, whatever CUPY_TF32 says. `minicnn.using(tf32=True)` lets it round what
+it multiplies to TF32, which has 10 bits behind the point for 23, and runs on tensor cores.
 
 Its last bits may change with the batch, so of convolutions it serves those that ask for it by name,
 or where a measurement found it the fastest: `minicnn.using(conv2d="cublas")`,
@@ -30,11 +30,16 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     """a b of matrices, or stacks of them."""
     module = module_of(a)
     with _rounding:
-        if not overruled().get("tf32") or np.dtype(a.dtype) != np.float32:
+        if np.dtype(a.dtype) != np.float32:
             return module.matmul(a, b, out=out)
         routines = module._core._routines_linalg
-        before = routines.get_compute_type(a.dtype)
-        routines.set_compute_type(a.dtype, routines.COMPUTE_TYPE_TF32)
+        exact, rounded = routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32
+        before, wanted = routines.get_compute_type(a.dtype), exact
+        if overruled().get("tf32"):
+            wanted = rounded
+        if before == wanted:
+            return module.matmul(a, b, out=out)
+        routines.set_compute_type(a.dtype, wanted)
         try:
             return module.matmul(a, b, out=out)
         finally:

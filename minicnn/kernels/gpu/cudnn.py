@@ -121,7 +121,7 @@ def _built(
         )
         graph.check_support()
         graph.build_plans()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
         raise DeviceError(
             f"cuDNN has no {'float32' if exact else 'fixed'} {what} of {result.shape} from "
             f"{operands[0].shape} and {operands[1].shape}: {error}. Take another kernel"
