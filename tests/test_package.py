@@ -32,7 +32,7 @@ def test_threads_may_ask_at_once():
     code = """
 import threading
 import minicnn
-names = ["Tensor", "Network", "Tape", "Rule", "Seed", "Preprocess", "load", "grad", "devices", "using"]
+names = ["Tensor", "Network", "Tape", "Rule", "Seed", "load", "grad", "devices", "using"]
 barrier, failed = threading.Barrier(len(names)), []
 def ask(name):
     barrier.wait()
