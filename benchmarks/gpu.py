@@ -42,14 +42,15 @@ HERE = Path(__file__).parent
 
 def tested(arguments: list[str]) -> dict[str, Any]:
     """How many tests on the card passed, and which failed."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "gpu", "-q", "-rf", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "gpu", "-v", "-rf", *arguments]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     print(done.stdout[-3000:], file=sys.stderr)
-    counts = dict(re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)[::-1])
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    found = re.findall(r"(\d+) (passed|failed|skipped|errors?)", last)
     return {
         "command": " ".join(command[1:]),
         "exit code": done.returncode,
-        "counts": {name: int(number) for number, name in counts.items()},
+        "counts": {what: int(number) for number, what in found},
         "failed": re.findall(r"^FAILED (\S+)", done.stdout, re.M),
     }
 

@@ -1,7 +1,7 @@
 """Parameters of a network: frozen or learning, as a state, on a device.
 
 A frozen network is planned: its blocks are fused, its filters packed. On the CPU its arrays say by
-themselves that they are frozen (they cannot be written to); on a card the network says it.
+themselves that they are frozen (they cannot be written to); those on a card are marked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from minicnn.blocks import BatchNorm, Multiply
 from minicnn.errors import ShapeError, UnknownNameError, nearest
 from minicnn.kernels.devices import Device, find
 from minicnn.planning import Packs, Planner
+from minicnn.planning.packs import freeze, is_frozen, thaw
 from minicnn.structure import Structure
 from minicnn.tensor import Tensor
 
@@ -36,22 +37,15 @@ class Parametrised(Structure):
 
         `parameters()` and `load_state_dict` make them writable again.
         """
-        self._planner.thawed = False
         for array in self.arrays.values():
-            if not kernels.on_gpu(array):
-                array.flags.writeable = False
+            freeze(array)
         return self
 
     def _thaw(self) -> None:
         own = [self.arrays[name] for name in self.arrays.keys() - self.constants]
-        if self.device.kind == "cuda":  # arrays there know no such flag
-            if not self._planner.thawed:
-                Packs.forget(own)
-            self._planner.thawed = True
-            return
-        changing = [array for array in own if not array.flags.writeable]
+        changing = [array for array in own if is_frozen(array)]
         for array in changing:
-            array.flags.writeable = True
+            thaw(array)
         if changing:
             Packs.forget(changing)
 
@@ -142,7 +136,7 @@ class Parametrised(Structure):
         made = self.derived(
             arrays=moved, nodes=nodes, device=device, hosted=hosted, _planner=Planner()
         )
-        made._planner.thawed = True
+        made._thaw()
         return made._frozen_like(self)
 
     def refill(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,7 @@ from minicnn import kernels
 from minicnn.blocks import Cast, Flatten, Identity, LogSoftmax, Reshape, Shape, Softmax, Squeeze
 from minicnn.errors import DeviceError, InputError, ShapeError, UnknownNameError, nearest
 from minicnn.graph import Mirror, Node, listed
-from minicnn.kernels.devices import CPU, Device
+from minicnn.kernels.devices import CPU, Device, check_current
 from minicnn.preprocess import Preprocess
 
 __all__ = ["FreeShape", "Structure", "TensorFacts", "spoken"]
@@ -386,6 +386,7 @@ class Structure:
                 f'of them, such as net.to("{kernels.place_of(x)}"); or let the network copy: '
                 f'net.to("{self.device}", hosted=True) takes and gives NumPy arrays.'
             )
+        check_current(self.device)
         wanted = self.types.get(name, self.dtype)
         if x.dtype != wanted:
             raise InputError(

@@ -23,6 +23,7 @@ from minicnn.calls import Call, reaches
 from minicnn.errors import InputError, NotDifferentiableError, RuleError
 from minicnn.graph import listed
 from minicnn.joint import Joint, batched
+from minicnn.kernels.devices import full
 from minicnn.reversal import Drawing
 from minicnn.rules import Rule
 from minicnn.seeds import Seed
@@ -100,7 +101,7 @@ class Tape:
         if self.network.hosted:
             return np.zeros(self.shapes[at], self.dtype)
         like = next(iter(self._inputs.values()))
-        return np.zeros_like(like, shape=self.shapes[at], dtype=self.dtype)
+        return full(like, tuple(self.shapes[at]), 0, self.dtype)
 
     def __getitem__(self, name: str) -> np.ndarray:
         name = self.network.value_name(name)

@@ -29,7 +29,7 @@ VARIANTS = {  # the constants that launches pass, by file
     "end": PLAIN,
     "filters": [{"BLOCKS": 6, **plain} for plain in PLAIN],
     "gates": PLAIN,
-    "learning": [{}],
+    "learning": [{"ALIGNED": 0}, {"ALIGNED": 1}],
     "normalise": PLAIN,
     "parts": PLAIN,
     "pooling": PLAIN,

@@ -6,6 +6,7 @@ import pytest
 import minicnn
 from minicnn import Tensor, kernels, landscape, nn, seeds
 from minicnn.errors import DeviceError
+from minicnn.kernels import devices
 from minicnn.kernels.devices import no_transfers
 
 RULES = ("salinet", "deconvnet", "desalinet")
@@ -178,3 +179,32 @@ def test_landscapes(cupy, rng):
         found.append((surface.loss, curved.highest, surface.accuracy))
     for here, there in zip(*found):
         np.testing.assert_allclose(there, here, rtol=1e-3)
+
+
+@pytest.mark.parametrize("first", ["derive", "train"])
+def test_what_shares_arrays_sees_them_change(cupy, digits, first):
+    """Weights that a related network learns are not read from filters packed before."""
+    net = minicnn.load("mnist").apart()
+    net = net.derived(arrays={n: a.copy() for n, a in net.arrays.items()}).freeze().to("cuda:0")
+    x = cupy.array(digits[:2])
+    before = net(x).get()
+    head = net.drop_softmax()
+    learner, other = (head, net) if first == "derive" else (net, head)
+    before = other(x).get()
+    for tensor in learner.parameters():
+        tensor.data[...] *= np.float32(0.5)
+    host = {name: array.get() for name, array in net.arrays.items()}
+    fresh = minicnn.load("mnist").derived(arrays=host)
+    fresh = fresh if other is net else fresh.drop_softmax()
+    found = other(x).get()
+    np.testing.assert_allclose(found, fresh(digits[:2]), atol=1e-4)
+    assert np.abs(found - before).max() > 1e-3
+    net.freeze()
+    np.testing.assert_allclose(other(x).get(), fresh(digits[:2]), atol=1e-4)
+
+
+def test_numbers_and_empty_shapes_stay_small(cupy):
+    x = cupy.array(np.ones((2, 3), np.float32))
+    assert devices.full(x, (), 2.0).shape == ()
+    assert devices.given(2.0, np.float32, x).shape == ()
+    assert devices.as_array(x, np.dtype("f8")).dtype == np.float64

@@ -378,7 +378,7 @@ class Take(_Free):
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         size = kept.shapes[0][self.axis]
-        return PutAdd(self.indices % size, self.axis % len(kept.shapes[0]), size)
+        return PutAdd(np.asarray(self.indices % size), self.axis % len(kept.shapes[0]), size)
 
     def shape(self, *shapes: Shape) -> Shape:
         x = shapes[0]

@@ -28,9 +28,11 @@ __all__ = [
     "Device",
     "as_array",
     "beside",
+    "check_current",
     "cuda",
     "devices",
     "find",
+    "full",
     "given",
     "module_of",
     "no_transfers",
@@ -164,8 +166,17 @@ def devices() -> list[Device]:
 def as_array(value: Any, dtype: Any = None) -> Any:
     """NumPy's `asarray` that leaves arrays on the card where they are."""
     if on_gpu(value):
-        return value if dtype in (None, value.dtype) else value.astype(dtype)
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
     return np.asarray(value, dtype)
+
+
+def full(like: Any, shape: tuple[int, ...], value: Any, dtype: Any = None) -> Any:
+    """A new array of one number on the device of another; CuPy's `full_like` has no shape ()."""
+    dtype = like.dtype if dtype is None else dtype
+    if not on_gpu(like):
+        return np.full(shape, value, dtype)
+    with like.device:
+        return module_of(like).full(shape, value, dtype)
 
 
 def given(value: Any, dtype: Any, other: Any) -> Any:
@@ -176,7 +187,7 @@ def given(value: Any, dtype: Any, other: Any) -> Any:
     if not on_gpu(other):
         return np.asarray(value, dtype)
     if np.ndim(value) == 0:
-        return np.full_like(other, value, dtype=dtype or np.asarray(value).dtype, shape=())
+        return full(other, (), value, dtype or np.asarray(value).dtype)
     return to_device(np.asarray(value, dtype), place_of(other))
 
 
@@ -210,7 +221,10 @@ def table(array: np.ndarray, other: Any) -> Any:
 
 @contextmanager
 def no_transfers() -> Iterator[None]:
-    """Within this context copying between host and card is an error: for finding hidden copies."""
+    """Within this context minicnn copies nothing between host and card, but raises instead.
+
+    What a caller asks CuPy for itself, `x.get()` or `float(x.sum())`, is not seen.
+    """
     token = _strict.set(True)
     try:
         yield
@@ -223,6 +237,21 @@ def _crossing(array: Any, way: str) -> None:
         raise DeviceError(
             f"An array of shape {np.shape(array)} would be copied {way}, and no_transfers() "
             f"forbids it. Move what is needed before entering that context."
+        )
+
+
+def check_current(device: Device) -> None:
+    """Refuse to compute on a card that CuPy does not compute on in this thread.
+
+    Raises
+    ------
+    DeviceError
+        With what to write.
+    """
+    if device.kind == "cuda" and cuda(device.index).cuda.runtime.getDevice() != device.index:
+        raise DeviceError(
+            f"CuPy computes on another card than {device} here. Put the work below "
+            f"`with cupy.cuda.Device({device.index}):`, in every thread."
         )
 
 

@@ -239,7 +239,7 @@ def _measured(
     from minicnn.kernels.cpu.team import threads
 
     path = _measurements()
-    where = f"{threads()} threads" if device == "cpu" else device
+    where = f"{threads()} threads" if device == "cpu" else f"{device} {_card()}"
     where += " tf32" if overruled().get("tf32") else ""
     key = f"{block} {problem} {problem.dtype} {where}"
     known: dict[str, dict[str, float]] = {}
@@ -266,9 +266,16 @@ def _measured(
     return {name: known[key][name] for name in names}
 
 
+def _card() -> str:
+    """Which card measures."""
+    from minicnn.kernels.machine import card
+
+    return str(card(0)["card"])
+
+
 def _seconds(measure: Callable[..., Any], entry: Entry, problem: Convolution) -> float:
     """What a run takes; infinity for a library's kernel that turns out not to have it."""
     try:
         return float(measure(entry, problem, batch=1, seconds=0.05).seconds)
-    except DeviceError:
+    except (DeviceError, RuntimeError):  # CUDA's errors are runtime errors
         return float("inf")

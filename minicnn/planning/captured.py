@@ -86,6 +86,7 @@ class Captured:
         self._bits = {
             name: Packed(self._room(name, b), b.shape, b.levels) for name, b in bits.items()
         }
+        self._done: Any = None  # when the last run will be
         self._fill(inputs, bits)
         self.graph: Graph = capture(
             module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
@@ -110,11 +111,16 @@ class Captured:
             self._bits[name].planes[...] = packed.planes
 
     def run(self, inputs: Mapping[str, Any], bits: Bits) -> tuple[Values, Statistics]:
-        """Copy in, launch, copy out."""
+        """Copy in, launch, copy out; after the run before, which may be another stream's."""
+        stream = module_of(self._buffer).cuda.get_current_stream()
+        if self._done is not None:
+            stream.wait_event(self._done)
         self._fill(inputs, bits)
         self.graph.launch()
         values = {name: _copy(value) for name, value in self.graph.result.items()}
-        return values, self._kept.within(self._buffer.copy())
+        kept = self._kept.within(self._buffer.copy())
+        self._done = stream.record()
+        return values, kept
 
 
 def _origin(bits: Bits) -> tuple[Any, dict[str, int]]:

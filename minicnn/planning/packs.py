@@ -1,7 +1,8 @@
 """Packed filters, made once and kept for as long as the arrays that they were made of are frozen.
 
 An array is frozen when it cannot be written to (`flags.writeable` is off), as those of loaded
-networks are. A network shares its packs with the networks cut from it and with its reversals.
+networks are; one on a card, which knows no such flag, unless `thaw` marked it as learning. A
+network shares its packs with the networks cut from it and with its reversals.
 """
 
 from __future__ import annotations
@@ -9,20 +10,40 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minicnn.kernels.devices import on_gpu
 
-__all__ = ["Packs", "is_frozen"]
+__all__ = ["Packs", "freeze", "is_frozen", "thaw"]
 
 Maker = Callable[[], list[np.ndarray]]
 
 
+_learning: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Arrays on cards that may change, by id."""
+
+
 def is_frozen(array: np.ndarray) -> bool:
-    """Whether nobody can write to an array; those on a card are packed for frozen networks only."""
-    return on_gpu(array) or not array.flags.writeable
+    """Whether nobody may write to an array."""
+    return id(array) not in _learning if on_gpu(array) else not array.flags.writeable
+
+
+def freeze(array: np.ndarray) -> None:
+    """Nobody may write to it from now on."""
+    if on_gpu(array):
+        _learning.pop(id(array), None)
+    else:
+        array.flags.writeable = False
+
+
+def thaw(array: np.ndarray) -> None:
+    """It may be written to from now on."""
+    if on_gpu(array):
+        _learning[id(array)] = array
+    else:
+        array.flags.writeable = True
 
 
 class Packs:

@@ -39,28 +39,21 @@ class Planner:
         self.packs = packs or Packs()
         self._plans: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.RLock()
-        self.thawed = False  # on a card, where arrays do not say whether they may change
 
     def related(self) -> Planner:
         """A planner for a network made from this one's: its filters are packed once."""
-        planner = Planner(self.packs)
-        planner.thawed = self.thawed
-        return planner
+        return Planner(self.packs)
 
     def is_frozen(self, network: Structure) -> bool:
         """Whether nobody may change the network's arrays."""
-        if network.device.kind == "cuda":
-            return not self.thawed
         return all(is_frozen(array) for array in network.arrays.values())
 
     def why_not(self, network: Structure, inputs: Mapping[str, np.ndarray]) -> str:
         """Why a network runs block by block; empty where it is planned."""
-        if network.device.kind == "cuda" and self.thawed:
-            return "its parameters can change: call freeze() if they are not to be trained"
         if network.dtype != np.float32:
             return f"it computes in {network.dtype}; kernels compute in float32"
         for name, array in network.arrays.items():
-            if network.device.kind == "cpu" and not is_frozen(array):
+            if not is_frozen(array):
                 return (
                     f"its parameters can change ({name} is writable): call freeze() if they are "
                     f"not to be trained"

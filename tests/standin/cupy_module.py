@@ -289,7 +289,7 @@ def _copy_where(target, value, where):
 
 def _like(function, x, *args, **kwargs):
     shape = kwargs.get("shape")
-    shape = x.shape if shape is None else shape
+    shape = shape if shape else x.shape  # () is none to CuPy
     dtype = kwargs.get("dtype") or x.dtype
     made = ndarray._new(shape, dtype)
     if function is np.zeros_like:
@@ -478,6 +478,10 @@ class _Runtime:
         if cls.error:
             raise CUDARuntimeError(cls.error)
         return cls.count
+
+    @staticmethod
+    def getDevice():
+        return 0
 
     @staticmethod
     def runtimeGetVersion():

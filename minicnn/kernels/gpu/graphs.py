@@ -51,15 +51,18 @@ def capture(cupy: Any, work: Callable[[], Any]) -> Graph:
     pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
     cupy.cuda.get_current_stream().synchronize()  # what work reads is there
     with cupy.cuda.using_allocator(pool.malloc), stream:
-        work()  # compiles and allocates; what it gives goes back to the pool
-        stream.synchronize()
         failure: Exception | None = None
+        try:
+            work()  # compiles and allocates; what it gives goes back to the pool
+        except MemoryError as error:
+            raise Uncapturable(f"there is no memory for a graph's own pool: {error}") from error
+        stream.synchronize()
         result = None
         stream.begin_capture()
         try:
             with no_transfers():
                 result = work()
-        except (DeviceError, NotImplementedError, RuntimeError) as error:
+        except (DeviceError, NotImplementedError, RuntimeError, MemoryError) as error:
             failure = error
         try:
             graph = stream.end_capture()
