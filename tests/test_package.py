@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import minicnn
+from minicnn import _root
 
 
 def run(code):
@@ -19,6 +20,7 @@ def test_every_name_is_there():
     assert minicnn.tape.Tape is minicnn.Tape
     assert callable(minicnn.onnx.writer)
     assert set(minicnn.__all__) <= set(dir(minicnn))
+    assert set(_root.__all__) < set(minicnn.__all__)  # two lists, for readers and type checkers
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = minicnn.lode
 
