@@ -47,9 +47,13 @@ def times(shape: Sequence[int | None]) -> str:
 
 
 def plan(
-    name: str, steps: Sequence[tuple[str, str, str, tuple[int, ...]]], arena: int, packs: int
+    name: str,
+    steps: Sequence[tuple[str, str, str, tuple[int, ...]]],
+    arena: int,
+    packs: int,
+    note: str = "",
 ) -> Text:
-    """What a plan fuses and which kernels it uses."""
+    """What a plan fuses and which kernels it uses, and a sentence on how it runs."""
     blocks = sum(kinds.count(" + ") + 1 for _, kinds, _, _ in steps)
     views = sum(kernel.startswith("view") for _, _, kernel, _ in steps)
     rows = [[value, kinds, times(shape), kernel] for value, kinds, kernel, shape in steps]
@@ -57,6 +61,7 @@ def plan(
         f"{printable(name)}: {blocks} blocks in {len(steps) - views} steps, {count(arena)}B of "
         f"memory used again and again, {count(packs)}B of packed filters"
     )
+    head += f"\n{printable(note)}" if note else ""
     return Text(f"{head}\n{table(['value', 'blocks run as one', 'output', 'kernel: why'], rows)}")
 
 

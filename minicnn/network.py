@@ -307,7 +307,7 @@ class Network(Parametrised):
             reason = self._planner.why_not(self, named)
             return drawing.Text(f"{self.name} runs block by block: {reason}.")
         return drawing.plan(
-            self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes
+            self.name, plan.explained(), plan.arena_bytes, self._planner.packs.nbytes, plan.note
         )
 
     def _zeros(self) -> list[np.ndarray]:

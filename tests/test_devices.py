@@ -65,6 +65,16 @@ def test_without_a_driver_or_a_card_it_says_which(cupy, monkeypatch, error, said
     assert y.shape == (1, 10)
 
 
+def test_without_the_compiler_it_says_so(cupy, monkeypatch):
+    if not hasattr(cupy.cuda.nvrtc, "error"):
+        pytest.skip("only the stand-in can be without a compiler")
+    lacking = 'Failure finding "libnvrtc.so.13": No such file'
+    monkeypatch.setattr(cupy.cuda.nvrtc, "error", lacking)
+    with pytest.raises(DeviceError, match=r"not NVRTC.*minicnn\[cuda13\].*libnvrtc.so.13"):
+        minicnn.load("mnist").to("cuda")
+    assert [str(device) for device in minicnn.devices()] == ["cpu"]
+
+
 def test_a_card_that_is_not_there(cupy):
     count = cupy.cuda.runtime.getDeviceCount()
     assert [str(device) for device in minicnn.devices()][:2] == ["cpu", "cuda:0"]

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minicnn.kernels import Convolution, Packed, Window, reference
-from minicnn.kernels.gpu import convolution, dense, images
+from minicnn.kernels.gpu import convolution, dense, filters, images
 from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
 from minicnn.kernels.gpu.filters import conv_filter
 
@@ -180,3 +180,23 @@ def test_linear_layers_give_a_row_the_same_bits_in_any_batch(cupy, rng, rows):
     alone = cupy.empty((1, 44), np.float32)
     dense.linear(cupy.array(x[-1:]), packed, alone, ending)
     np.testing.assert_array_equal(alone.get(), y.get()[-1:])
+
+
+def test_very_many_phases_and_taps_fit_a_grid(cupy, monkeypatch):
+    """Along y and z a card takes 65,535 blocks: what can be many goes along x."""
+    grids = []
+
+    def launched(grid, *others, **arguments):
+        grids.append((*grid, 1, 1)[:3])
+
+    monkeypatch.setattr(convolution, "_PRODUCT", launched)
+    monkeypatch.setattr(filters, "_CORRELATE", launched)
+    far = Window((2, 2), (256, 257), (0, 0, 0, 0), (1, 1))  # 65,792 phases
+    p, w = cupy.empty((1, 3, 2, 2), np.float32), cupy.empty((3, 2, 2, 2), np.float32)
+    convolution.IMPLICIT.conv_transpose(p, w, None, far, 1, (300, 290))
+    wide = Window((256, 256), (1, 1), (0, 0, 0, 0), (1, 1))  # 65,536 taps
+    p, x = cupy.empty((1, 2, 2, 1), np.float32), cupy.empty((1, 3, 257, 256), np.float32)
+    filters.conv_filter(p, x, wide, 1)
+    assert grids[0][0] >= 256 * 257
+    assert grids[1][0] >= 256 * 256
+    assert all(grid[0] < 1 << 31 and max(grid[1:]) < 1 << 16 for grid in grids)

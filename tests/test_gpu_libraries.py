@@ -8,6 +8,7 @@ from test_gpu_convolution import CASES
 
 import minicnn
 from minicnn import nn
+from minicnn.blocks import Einsum
 from minicnn.errors import DeviceError
 from minicnn.kernels import Convolution, Window, devices, reference, registry
 from minicnn.kernels.gpu import cublas, cudnn
@@ -147,6 +148,8 @@ def test_the_frontend_has_the_face_that_is_used():
 
 
 def test_products_round_to_tf32_only_where_it_is_allowed(cupy, rng):
+    if cupy.cuda.runtime.getDeviceProperties(0)["major"] < 8:
+        pytest.skip("TF32 came with cards of sm_80")
     a, b = rng.standard_normal((2, 40, 40)).astype(np.float32)
     there = cupy.array(a), cupy.array(b)
     exact = a.astype(float) @ b.astype(float)
@@ -161,6 +164,13 @@ def test_products_round_to_tf32_only_where_it_is_allowed(cupy, rng):
             assert error() == before
     assert before < 1e-6 < rounded < 2e-3
     assert error() == before
+
+    def summed():
+        return np.abs(Einsum("ij,jk->ik")(*there).get() - exact).max() / np.abs(exact).max()
+
+    assert summed() < 1e-6
+    with minicnn.using(tf32=True):
+        assert 1e-6 < summed() < 2e-3
     with minicnn.using(tf32=True):  # float64 has no TF32
         wide = cublas.matmul(*(array.astype(np.float64) for array in there)).get()
     np.testing.assert_allclose(wide, exact, rtol=1e-12)

@@ -1,11 +1,13 @@
 """Networks on a card, by CuPy's stand-in: runs, rules, graphs, and what crosses to the host."""
 
+import re
+
 import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, kernels, landscape, nn, seeds
-from minicnn.errors import DeviceError
+from minicnn import Tensor, functional, kernels, landscape, nn, seeds
+from minicnn.errors import DeviceError, InputError
 from minicnn.kernels import devices
 from minicnn.kernels.devices import no_transfers
 
@@ -17,6 +19,16 @@ def pair(cupy):
     """The bundled network on both devices."""
     net = minicnn.load("mnist")
     return net, net.to("cuda")
+
+
+def test_what_is_not_captured_says_why(cupy, rng):
+    class Padded(nn.Module):
+        def forward(self, x):
+            return functional.pad(functional.relu(x), (1, 1, 1, 1), mode="reflect")
+
+    card = Padded().network((1, 9, 9)).to("cuda")
+    text = str(card.explain_plan(cupy.array(np.zeros((1, 1, 9, 9), np.float32))))
+    assert re.search(r"launched kernel by kernel, for Pad\w* at \S+ may copy", text)
 
 
 @pytest.fixture
@@ -34,7 +46,9 @@ def test_a_run_and_its_graph(cupy, pair, digits):
     for scale in (1, 0.5, 2, -1):
         x = digits * np.float32(scale)
         close(card(cupy.array(x)).get(), net(x))
-    text = str(card.explain_plan(cupy.array(digits)))
+        text = str(card.explain_plan(cupy.array(digits)))
+        says = "the second run" if scale == 1 else "captured as a CUDA graph: launched as one"
+        assert says in text
     assert "Conv + ReLU" in text
     assert "implicit" in text or "winograd" in text
 
@@ -138,6 +152,20 @@ def test_learning(cupy, pair, digits):
     assert abs(loss - loss_there) < 1e-4 * abs(loss)
     for name, array in host.items():
         close(card[name], array, 1e-4)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_frozen_parameters_do_not_step(cupy, device):
+    net = minicnn.load("mnist").to("cuda").to(device)
+    optimiser = nn.SGD(net.parameters(), rate=0.1)
+    net.freeze()
+    for tensor in optimiser.parameters.values():
+        tensor.grad = Tensor(tensor.data)
+    with pytest.raises(InputError, match=r"parameter 0 is frozen.*parameters\(\)"):
+        optimiser.step()
+    assert optimiser.steps == 0
+    net.parameters()
+    optimiser.step()
 
 
 def test_equal_windows_tie_on_a_card_too(cupy, pair):

@@ -22,7 +22,7 @@ from minicnn.blocks.base import Block, Kept, Shape, axis_of, numbers
 from minicnn.blocks.pool import MaxPool
 from minicnn.blocks.relu import Mask
 from minicnn.errors import InputError, ShapeError
-from minicnn.kernels import Packed, Window, beside
+from minicnn.kernels import Packed, Window, counting
 from minicnn.kernels.devices import module_of
 
 __all__ = ["MaxPoolIndices", "PutElements", "TakeElements", "TopKIndices"]
@@ -38,7 +38,7 @@ def _flat(block: Block, indices: np.ndarray, axis: int, shape: Shape) -> np.ndar
         )
     places: Any = 0
     for i, n in enumerate(shape):
-        along = beside(np.arange(indices.shape[i]), indices)
+        along = counting(indices.shape[i], indices)
         along = along.reshape(-1, *[1] * (len(shape) - 1 - i))
         places = places * n + (indices % n if i == axis else along)
     return np.broadcast_to(places, indices.shape).reshape(-1)
@@ -123,7 +123,7 @@ class PutElements(Block):
 
     def _winners(self, indices: np.ndarray) -> Mask:
         places = _flat(self, indices, self.axis, self.target)
-        turns = beside(np.arange(places.size), places)
+        turns = counting(places.size, places)
         last = np.zeros_like(turns, shape=(prod(self.target),))
         last[places] = turns
         return Mask(Packed.pack((last[places] == turns).reshape(indices.shape)))
@@ -162,7 +162,7 @@ class TopKIndices(Block):
             order = last - np.flip(up, self.axis)
         else:
             order = np.argsort(x, axis=self.axis, kind="stable")
-        best = np.take(order, beside(np.arange(self.k), x), axis=self.axis)
+        best = np.take(order, counting(self.k, x), axis=self.axis)
         return (best if self.sort else np.sort(best, axis=self.axis)), None
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -197,14 +197,14 @@ class MaxPoolIndices(Block):
         out, planes = switches.shape[2:], prod(x.shape[:2])
         places = []
         for axis, tap in enumerate(taps):
-            first = beside(np.arange(out[axis]), x) * window.stride[axis] - window.begins[axis]
+            first = counting(out[axis], x) * window.stride[axis] - window.begins[axis]
             after = (1,) * (len(out) - 1 - axis)
             places.append(first.reshape(-1, *after) + tap * window.dilation[axis])
         axes = range(len(size)) if not self.column_major else reversed(range(len(size)))
         within: Any = 0
         for axis in axes:
             within = within * size[axis] + places[axis]
-        base = (beside(np.arange(planes), x) * prod(size)).reshape(*x.shape[:2], *[1] * len(size))
+        base = (counting(planes, x) * prod(size)).reshape(*x.shape[:2], *[1] * len(size))
         return base + within, None
 
     def shape(self, *shapes: Shape) -> Shape:

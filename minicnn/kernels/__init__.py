@@ -8,6 +8,7 @@ noticing.
 from minicnn.kernels.devices import (
     as_array,
     beside,
+    counting,
     given,
     on_gpu,
     place_of,
@@ -20,7 +21,7 @@ from minicnn.kernels.flat import has_flat_areas
 from minicnn.kernels.geometry import Window
 from minicnn.kernels.packed import Packed
 from minicnn.kernels.problems import Convolution
-from minicnn.kernels.reference import center_tap, channel_sum, put_add
+from minicnn.kernels.reference import center_tap, channel_sum
 from minicnn.kernels.registry import Entry, evenly, using
 from minicnn.kernels.serving import (
     adam,
@@ -34,6 +35,7 @@ from minicnn.kernels.serving import (
     conv,
     conv_filter,
     conv_transpose,
+    einsum,
     gather,
     linear,
     log_softmax,
@@ -45,6 +47,7 @@ from minicnn.kernels.serving import (
     parts,
     pixel_sum,
     plane_means,
+    put_add,
     relu,
     set_threads,
     sgd,
@@ -73,6 +76,8 @@ __all__ = [
     "conv",
     "conv_filter",
     "conv_transpose",
+    "counting",
+    "einsum",
     "evenly",
     "gather",
     "given",

@@ -29,6 +29,7 @@ __all__ = [
     "as_array",
     "beside",
     "check_current",
+    "counting",
     "cuda",
     "devices",
     "find",
@@ -119,7 +120,7 @@ def cuda(index: int = 0) -> Any:
     Raises
     ------
     DeviceError
-        Says which of CuPy, the driver and the card is missing, and what to do.
+        Says which of CuPy, the driver, the card and CUDA's compiler is missing, and what to do.
     """
     try:
         import cupy
@@ -145,7 +146,20 @@ def cuda(index: int = 0) -> Any:
     if index >= count:
         names = ", ".join(f"cuda:{i}" for i in range(count))
         raise DeviceError(f"There is no card cuda:{index}; there is {names}.")
+    _check_compiler(cupy)
     return cupy
+
+
+def _check_compiler(cupy: Any) -> None:
+    """Every kernel is compiled when it is first used, minicnn's and CuPy's own alike."""
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except (ImportError, RuntimeError) as error:  # CuPy looks for its libraries when they are used
+        raise DeviceError(
+            "CuPy, a driver and a card are there, but not NVRTC, the compiler of CUDA. minicnn's "
+            "extras bring it with CuPy; install the one for the driver's CUDA version: "
+            f"minicnn[cuda12] or minicnn[cuda13]. ({' '.join(str(error).split())})"
+        ) from error
 
 
 def devices() -> list[Device]:
@@ -177,6 +191,14 @@ def full(like: Any, shape: tuple[int, ...], value: Any, dtype: Any = None) -> An
         return np.full(shape, value, dtype)
     with like.device:
         return module_of(like).full(shape, value, dtype)
+
+
+def counting(count: int, other: Any) -> Any:
+    """0, 1, ... count - 1 on the device of an array."""
+    if not on_gpu(other):
+        return np.arange(count)
+    with other.device:
+        return module_of(other).arange(count)
 
 
 def given(value: Any, dtype: Any, other: Any) -> Any:

@@ -22,11 +22,10 @@ from minicnn.kernels.registry import choose, overruled
 
 __all__ = [
     "adam", "added", "all_finite", "average_pool", "average_unpool", "batch_norm",
-    "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "gather",
-    "linear", "log_softmax",
-    "lrn", "lrn_transposed", "masked", "matmul", "max_pool", "parts", "pixel_sum", "plane_means",
-    "relu",
-    "set_threads", "sgd", "softmax", "unpool", "unpool_center",
+    "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "einsum",
+    "gather", "linear", "log_softmax", "lrn", "lrn_transposed", "masked", "matmul", "max_pool",
+    "parts", "pixel_sum", "plane_means", "put_add", "relu", "set_threads", "sgd", "softmax",
+    "unpool", "unpool_center",
 ]  # fmt: skip
 
 Size = tuple[int, ...]
@@ -260,6 +259,19 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
         return dense.matmul(a, b)
     return np.matmul(a, b)
+
+
+@_by_device
+def einsum(first: np.ndarray, *others: np.ndarray, equation: str) -> np.ndarray:
+    """Sums of products over named axes, as numpy.einsum defines them."""
+    found: np.ndarray = np.einsum(equation, first, *others, optimize=True)
+    return found
+
+
+@_by_device
+def put_add(p: np.ndarray, indices: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """x[indices[i]] += p[i] along an axis of the given size: the transpose of taking indices."""
+    return reference.put_add(p, indices, axis, size)
 
 
 # Normalisation

@@ -18,6 +18,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.errors import InputError
 from minicnn.kernels.devices import as_array, beside, on_gpu
+from minicnn.planning.packs import may_learn
 from minicnn.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "clip_gradients", "gradient_norm"]
@@ -74,7 +75,19 @@ class Optimiser:
             tensor.grad = None
 
     def step(self, factor: float = 1.0) -> None:
-        """Move every parameter that has a gradient, by the rate times `factor`."""
+        """Move every parameter that has a gradient, by the rate times `factor`.
+
+        Raises
+        ------
+        InputError
+            If a parameter was frozen since; then nothing is changed.
+        """
+        for name, tensor in self.parameters.items():
+            if tensor.grad is not None and not may_learn(tensor.data):
+                raise InputError(
+                    f"The parameter {name} is frozen, since `freeze()` was called: ask the network "
+                    f"for `parameters()` again to let it learn."
+                )
         self.steps += 1
         for name, tensor in self.parameters.items():
             if tensor.grad is None:

@@ -364,6 +364,15 @@ class CardPlan:
     # Showing
 
     @property
+    def note(self) -> str:
+        """Whether runs are launched as one graph, and if not why."""
+        if self.why_eager:
+            return f"launched kernel by kernel, for {self.why_eager}"
+        if self._captured is None:
+            return "the second run with these shapes is captured as a CUDA graph"
+        return "captured as a CUDA graph: launched as one"
+
+    @property
     def arena_bytes(self) -> int:
         """Bytes that the captured graph holds; 0 before there is one."""
         return self._captured.graph.nbytes if self._captured else 0

@@ -16,13 +16,14 @@ import numpy as np
 
 from minicnn.kernels.devices import on_gpu
 
-__all__ = ["Packs", "freeze", "is_frozen", "thaw"]
+__all__ = ["Packs", "freeze", "is_frozen", "may_learn", "thaw"]
 
 Maker = Callable[[], list[np.ndarray]]
 
 
 _learning: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-"""Arrays on cards that may change, by id."""
+_closed: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Arrays on cards, by id: those that may change, and those that somebody said may not."""
 
 
 def is_frozen(array: np.ndarray) -> bool:
@@ -30,10 +31,16 @@ def is_frozen(array: np.ndarray) -> bool:
     return id(array) not in _learning if on_gpu(array) else not array.flags.writeable
 
 
+def may_learn(array: np.ndarray) -> bool:
+    """Whether an optimiser may write to an array: whether nobody said that it may not."""
+    return id(array) not in _closed if on_gpu(array) else array.flags.writeable
+
+
 def freeze(array: np.ndarray) -> None:
     """Nobody may write to it from now on."""
     if on_gpu(array):
         _learning.pop(id(array), None)
+        _closed[id(array)] = array
     else:
         array.flags.writeable = False
 
@@ -41,6 +48,7 @@ def freeze(array: np.ndarray) -> None:
 def thaw(array: np.ndarray) -> None:
     """It may be written to from now on."""
     if on_gpu(array):
+        _closed.pop(id(array), None)
         _learning[id(array)] = array
     else:
         array.flags.writeable = True

@@ -76,6 +76,8 @@ class Plan:
         Values that hold integers or truth values: blocks compute them, kernels leave them alone.
     """
 
+    note = ""  # on how it runs: always alike
+
     def __init__(
         self,
         nodes: Sequence[Node],

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.kernels.gpu.code import SOURCES, parameters
+from standin import variants
 
 HERE = Path(__file__).parent
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -43,6 +44,8 @@ class RawModule:
     def __init__(self, *, code, options=()):
         number = re.search(r"#define T (\w+)", code)[1]
         names = re.findall(r"__global__[^;{]*?void\s+(\w+)\s*\(", code)
+        head = re.match(r"(#define \w+ \w+\n)+", code)[0]
+        variants.check(_file_of(names[0]), dict(re.findall(r"#define (\w+) (\w+)", head)))
         # addresses convert to whatever kind of pointer the kernel takes
         any_pointer = "struct Any { void* p; template <class P> operator P*() const "
         any_pointer += "{ return (P*)p; } };\n"

@@ -11,7 +11,7 @@ import numpy as np
 from standin.compiling import RawModule  # noqa: F401  (part of the module's face)
 from standin.face import ATTRIBUTES, FUNCTIONS, check_face
 from standin.rounding import core as _core  # noqa: F401
-from standin.rounding import multiplied
+from standin.rounding import multiplied, summed
 from standin.streams import Event, MemoryPool, Stream, capturing, forbidden_in_capture, note
 
 __version__ = "14.0.0"
@@ -75,7 +75,7 @@ class _Device:
 def _unwrap(value):
     if isinstance(value, ndarray):
         return value._host
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, (list, tuple)):
         return type(value)(_unwrap(v) for v in value)
@@ -311,11 +311,9 @@ def _operator(name):
     in_place = name.startswith("__i") and name not in ("__invert__",)
 
     def method(self, *others):
-        if any(isinstance(o, np.ndarray) and o.ndim for o in others):
+        if any(isinstance(o, np.ndarray) for o in others):
             raise TypeError(f"Unsupported type {np.ndarray}")
-        if any(
-            not isinstance(o, (ndarray, int, float, bool, np.generic, np.ndarray)) for o in others
-        ):
+        if any(not isinstance(o, (ndarray, int, float, bool, np.generic)) for o in others):
             return NotImplemented
         if "matmul" in name:
             _no_cublas()
@@ -402,7 +400,10 @@ def full(shape, value, dtype=None):
 
 
 def arange(*args, **kwargs):
-    return array(np.arange(*args, **kwargs))
+    numbers = np.arange(*args, **kwargs)
+    made = ndarray._new(numbers.shape, numbers.dtype)
+    made[...] = _wrap(numbers)
+    return made
 
 
 class add:
@@ -439,6 +440,11 @@ class special:
 def matmul(a, b, out=None):
     _no_cublas()
     return _computed(multiplied, (a, b), {} if out is None else {"out": out})
+
+
+def einsum(equation, *operands, optimize=False):
+    _no_cublas()
+    return _computed(summed, (equation, *operands), {"optimize": optimize})
 
 
 def __getattr__(name):
@@ -497,9 +503,22 @@ class _Runtime:
                 "totalGlobalMem": 1 << 33}  # fmt: skip
 
 
+class _Compiler:
+    """cupy.cuda.nvrtc."""
+
+    error = None
+
+    @classmethod
+    def getVersion(cls):
+        if cls.error:
+            raise RuntimeError(cls.error)
+        return 13, 0
+
+
 class cuda:
     """The part of cupy.cuda that minicnn uses."""
 
+    nvrtc = _Compiler
     runtime = _Runtime
     Device = _Device
     Stream = Stream

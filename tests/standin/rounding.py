@@ -30,6 +30,11 @@ def multiplied(a, b, **out):
     return np.matmul(_rounded(a), _rounded(b), **out)
 
 
+def summed(equation, *operands, **how):
+    """Sums of products over named axes."""
+    return np.einsum(equation, *map(_rounded, operands), **how)
+
+
 def _rounded(x):
     """To TF32, 10 bits behind the point, where it was asked for."""
     if x.dtype != np.float32 or _get_compute_type(x.dtype) != 4:

@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import DeviceError
 from minicnn.kernels.devices import module_of, on_gpu
 
 __all__ = ["SOURCES", "Kernel", "blocks_of", "kernel_names", "parameters", "source"]
 
 SOURCES = Path(__file__).with_name("sources")
-OPTIONS = ("-std=c++17",)
+OPTIONS = ("-std=c++17",)  # CuPy adds -ftz=true: numbers below 1.2e-38 count as zero
+MOST_BLOCKS = (1 << 31) - 1, (1 << 16) - 1, (1 << 16) - 1  # along x, y, z
 NUMBERS = {"float32": "float", "float64": "double"}
 TYPES = {"int": np.int32, "long long": np.int64, "float": np.float32, "double": np.float64}
 
@@ -131,6 +133,11 @@ class Kernel:
             Macros.
         **arguments
             By name; None for an address that is not there.
+
+        Raises
+        ------
+        DeviceError
+            If the grid is larger than a card's, or a number too large for its parameter.
         """
         listed = parameters(self.file, self.name)
         if arguments.keys() != {name for _, name in listed}:
@@ -138,6 +145,11 @@ class Kernel:
             raise TypeError(f"{self.name}: arguments missing or unknown: {', '.join(wrong)}")
         if 0 in grid:
             return
+        if any(blocks > most for blocks, most in zip(grid, MOST_BLOCKS, strict=False)):
+            raise DeviceError(
+                f"The kernel {self.name} would need {' x '.join(map(str, grid))} blocks; a card "
+                f"has at most {' x '.join(map(str, MOST_BLOCKS))}. Give it less at once."
+            )
         first = next(a for a in arguments.values() if on_gpu(a))
         cupy = module_of(first)
         packed = tuple(sorted((constants or {}).items()))
@@ -155,4 +167,9 @@ def _argument(kind: str, name: str, value: Any, number: Any) -> Any:
         if not on_gpu(value):
             raise TypeError(f"{name} needs an array on the card; got {type(value).__name__}")
         return value
-    return number(value) if kind == "T" else TYPES[kind](value)
+    try:
+        return number(value) if kind == "T" else TYPES[kind](value)
+    except OverflowError as error:
+        raise DeviceError(
+            f"{name} is {value}, too large for the kernel's 32 bits. Give it less at once."
+        ) from error

@@ -72,25 +72,26 @@ def run(x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> No
     constants = {"TRANSPOSED": int(problem.transposed), "ALIGNED": int(whole)}
     vector = int(depth % 4 == 0 and aligned(x) == 1)
     rows = y.shape[0] * _largest_phase(y.shape[2:], window, problem.transposed)
-    grid = (blocks_of(rows, tile), blocks_of(padded, COLUMNS), groups * phases * splits)
+    row_blocks, parts = blocks_of(rows, tile), groups * phases
     own = problem.columns
     shared = {**_geometry(window, y.shape[0]), **ending.arguments(y, own)}
     groupwise = {"columns": own, "padded": padded, "groups": groups, "phases": phases,
                  "splits": splits, "y_group": own}  # fmt: skip
     partial = None
     if splits > 1:
-        partial = empty(x, (grid[2], grid[0] * tile, padded))
+        partial = empty(x, (parts * splits, row_blocks * tile, padded))
     _PRODUCT(
-        grid, tile * COLUMNS // 64, x.dtype,
+        (row_blocks * parts * splits, blocks_of(padded, COLUMNS)), tile * COLUMNS // 64, x.dtype,
         {**constants, "VECTOR": vector, **_tile_constants(tile, x.dtype)},
         **steps("x", x), x_group=depth, height=x.shape[2], width=x.shape[3], weights=packed,
-        depth=depth, partial=partial, **groupwise, **shared,
+        depth=depth, partial=partial, row_blocks=row_blocks, **groupwise, **shared,
     )  # fmt: skip
     if splits > 1:
+        items = blocks_of(rows * padded // 8, 128)
         _FINISH(
-            (blocks_of(rows * padded // 8, 128), 1, groups * phases), 128, x.dtype,
+            (items * parts,), 128, x.dtype,
             {**constants, "VECTOR": 0, **_tile_constants(64, x.dtype)}, partial=partial,
-            rows_each=grid[0] * tile, **groupwise, **shared,
+            rows_each=row_blocks * tile, item_blocks=items, **groupwise, **shared,
         )  # fmt: skip
 
 
@@ -143,17 +144,17 @@ def _multiply(a: Any, b: Any, c: Any, ending: Ending, tile: int, splits: int) ->
     padded, number = b.shape[2], a.itemsize
     row_step = a.strides[1] // number
     vector = depth % 4 == 0 and row_step % 4 == 0 and a.data.ptr % 16 == 0
-    grid = (blocks_of(rows, tile), blocks_of(padded, COLUMNS), stack * splits)
-    partial = None if splits == 1 else empty(a, (grid[2], grid[0] * tile, padded))
+    row_blocks = blocks_of(rows, tile)
+    partial = None if splits == 1 else empty(a, (stack * splits, row_blocks * tile, padded))
     shared, constants = _as_pixels(a, b, c, ending, splits)
     _PRODUCT(
-        grid, tile * COLUMNS // 64, a.dtype,
+        (row_blocks * stack * splits, blocks_of(padded, COLUMNS)), tile * COLUMNS // 64, a.dtype,
         {**constants, "VECTOR": int(vector), **_tile_constants(tile, a.dtype)},
         x=a, x_image=row_step, x_row=0, x_pixel=0, x_group=a.strides[0] // number,
-        height=1, width=1, weights=b, depth=depth, partial=partial, **shared,
+        height=1, width=1, weights=b, depth=depth, partial=partial, row_blocks=row_blocks, **shared,
     )  # fmt: skip
     if splits > 1:
-        finish_product(a, b, c, ending, partial, splits, grid[0] * tile)
+        finish_product(a, b, c, ending, partial, splits, row_blocks * tile)
 
 
 def finish_product(
@@ -162,10 +163,11 @@ def finish_product(
     """Add up what splits of a product left in `partial`, and end."""
     stack, rows, _ = a.shape
     shared, constants = _as_pixels(a, b, c, ending, splits)
+    items = blocks_of(rows * b.shape[2] // 8, 128)
     _FINISH(
-        (blocks_of(rows * b.shape[2] // 8, 128), 1, stack), 128, a.dtype,
+        (items * stack,), 128, a.dtype,
         {**constants, "VECTOR": 0, **_tile_constants(64, a.dtype)},
-        partial=partial, rows_each=rows_each, **shared,
+        partial=partial, rows_each=rows_each, item_blocks=items, **shared,
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ or where a measurement found it the fastest: `minicnn.using(conv2d="cublas")`,
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,29 +23,40 @@ from minicnn.kernels.gpu.images import channels_last, new_image
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import overruled
 
-__all__ = ["conv", "conv_transpose", "matmul", "why_not"]
+__all__ = ["conv", "conv_transpose", "einsum", "matmul", "why_not"]
 
 _rounding = threading.Lock()  # how CuPy asks cuBLAS to compute holds for the whole process
 
 
+@contextmanager
+def _as_asked(like: Any) -> Iterator[Any]:
+    """CuPy, which within this context has cuBLAS compute on arrays like this as is asked for."""
+    module = module_of(like)
+    routines = module._core._routines_linalg
+    exact, rounded = routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32
+    wanted = rounded if overruled().get("tf32") else exact
+    with _rounding:
+        if np.dtype(like.dtype) != np.float32 or routines.get_compute_type(like.dtype) == wanted:
+            yield module
+            return
+        before = routines.get_compute_type(like.dtype)
+        routines.set_compute_type(like.dtype, wanted)
+        try:
+            yield module
+        finally:
+            routines.set_compute_type(like.dtype, before)
+
+
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
     """a b of matrices, or stacks of them."""
-    module = module_of(a)
-    with _rounding:
-        if np.dtype(a.dtype) != np.float32:
-            return module.matmul(a, b, out=out)
-        routines = module._core._routines_linalg
-        exact, rounded = routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32
-        before, wanted = routines.get_compute_type(a.dtype), exact
-        if overruled().get("tf32"):
-            wanted = rounded
-        if before == wanted:
-            return module.matmul(a, b, out=out)
-        routines.set_compute_type(a.dtype, wanted)
-        try:
-            return module.matmul(a, b, out=out)
-        finally:
-            routines.set_compute_type(a.dtype, before)
+    with _as_asked(a) as module:
+        return module.matmul(a, b, out=out)
+
+
+def einsum(equation: str, *operands: Any) -> Any:
+    """Sums of products over named axes, as numpy.einsum has them."""
+    with _as_asked(operands[0]) as module:
+        return module.einsum(equation, *operands, optimize=True)
 
 
 def why_not(problem: Convolution) -> str:

@@ -24,7 +24,7 @@ def conv_filter(p: Any, x: Any, window: Window, groups: int) -> Any:
     pixels = p.shape[0] * out_height * out_width
     tiles = blocks_of(channels, 64)
     blocks = blocks_of(filters, 64) * tiles * taps * groups
-    splits = max(1, min(pixels // 64, processors(p) * BLOCKS // blocks, 65535 // groups))
+    splits = max(1, min(pixels // 64, processors(p) * BLOCKS // blocks))
     count = groups * filters * taps * channels
     partial, w = empty(p, (splits, count)), empty(p, (p.shape[1], channels, *window.kernel))
     whole = filters % 4 == 0 and channels % 4 == 0  # groups begin where four can be read at once
@@ -33,13 +33,13 @@ def conv_filter(p: Any, x: Any, window: Window, groups: int) -> Any:
         "BLOCKS": BLOCKS if p.dtype == np.float32 else 1,
     }
     _CORRELATE(
-        (blocks_of(filters, 64), tiles * taps, groups * splits), 64, p.dtype, constants,
+        (tiles * taps * splits * groups, blocks_of(filters, 64)), 64, p.dtype, constants,
         **steps("p", p), **steps("x", x), height=x.shape[2], width=x.shape[3],
         out_height=out_height, out_width=out_width, filters=filters, channels=channels, taps=taps,
         kernel_width=window.kernel[1], stride_height=window.stride[0],
         stride_width=window.stride[1], pad_top=window.pads[0], pad_left=window.pads[1],
         dilation_height=window.dilation[0], dilation_width=window.dilation[1], column_tiles=tiles,
-        pixels=pixels, splits=splits, partial=partial,
+        pixels=pixels, splits=splits, groups=groups, partial=partial,
     )  # fmt: skip
     _ADD(
         (blocks_of(count, 256),), 256, p.dtype, constants,

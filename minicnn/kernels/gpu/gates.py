@@ -56,7 +56,7 @@ def pack(values: Any, levels: int = 2) -> Packed:
         last = _channels_last(values).astype(np.uint32)
         last = module_of(values).ascontiguousarray(last)
         _PACK(
-            (blocks_of(items, BLOCK),), BLOCK, np.float32,
+            (blocks_of(items, BLOCK),), BLOCK, np.float32, {"ALIGNED": 1},
             values=last, planes=packed.planes, bits=bits, channels=last.shape[-1], items=items,
         )  # fmt: skip
     return packed
@@ -72,7 +72,7 @@ def unpack(packed: Packed) -> Any:
     items = prod(packed.planes.shape[1:])
     if packed.planes.shape[0]:
         _UNPACK(
-            (blocks_of(items, BLOCK),), BLOCK, np.float32,
+            (blocks_of(items, BLOCK),), BLOCK, np.float32, {"ALIGNED": 1},
             planes=packed.planes, values=values, bits=packed.planes.shape[0], channels=channels,
             items=items,
         )  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from minicnn.errors import DeviceError
 from minicnn.kernels.devices import module_of
 from minicnn.kernels.packed import Packed
 
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 FOUR = 16  # bytes at which four numbers are read at once
+MOST_PIXELS = (1 << 31) - 1024  # of all images together: kernels count them in 32 bits
 
 
 def empty(like: Any, shape: Sequence[int], dtype: Any = None) -> Any:
@@ -32,8 +35,19 @@ def empty(like: Any, shape: Sequence[int], dtype: Any = None) -> Any:
 
 
 def new_image(like: Any, shape: Sequence[int]) -> Any:
-    """A new array (N, C, ...) with channels last in memory."""
+    """A new array (N, C, ...) with channels last in memory.
+
+    Raises
+    ------
+    DeviceError
+        If it has more pixels than kernels count.
+    """
     batch, channels, *size = shape
+    if prod((batch, *size)) > MOST_PIXELS:
+        raise DeviceError(
+            f"An array of shape {tuple(shape)} has {prod((batch, *size)):,} pixels; kernels of a "
+            f"card take {MOST_PIXELS:,}. Give fewer images at once."
+        )
     last = empty(like, (batch, *size, channels))
     return last.transpose(0, last.ndim - 1, *range(1, last.ndim - 1))
 

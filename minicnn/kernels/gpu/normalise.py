@@ -61,7 +61,7 @@ def _softmax(x: Any, axis: int, logarithm: bool) -> Any:
     while group < THREADS and group * EACH < channels:
         group *= 2
     _SOFTMAX(
-        (blocks_of(pixels * group, THREADS),), THREADS, x.dtype,
+        (blocks_of(pixels * group, THREADS),), THREADS, x.dtype, {"ALIGNED": 1},
         **steps("x", x), y=y, height=height, width=width, channels=channels, group=group,
         logarithm=int(logarithm), pixels=pixels,
     )  # fmt: skip

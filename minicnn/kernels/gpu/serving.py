@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.devices import module_of, on_gpu, place_of
 from minicnn.kernels.geometry import Window
-from minicnn.kernels.gpu import batch, cublas, gates, learning, normalise, pooling
+from minicnn.kernels.gpu import batch, cublas, gates, learning, moving, normalise, pooling
 from minicnn.kernels.gpu.parts import parts as _parts
 from minicnn.kernels.packed import Packed
 from minicnn.kernels.problems import Convolution
@@ -172,6 +172,16 @@ def linear(x: Any, w: Any, b: Any) -> Any:
 def matmul(a: Any, b: Any) -> Any:
     """a b, by cuBLAS."""
     return cublas.matmul(a, b)
+
+
+def einsum(first: Any, *others: Any, equation: str) -> Any:
+    """Sums of products over named axes, by cuBLAS where it can."""
+    return cublas.einsum(equation, first, *others)
+
+
+def put_add(p: Any, indices: Any, axis: int, size: int) -> Any:
+    """See `reference.put_add`."""
+    return (moving if _floats(p) else reference).put_add(p, indices, axis, size)
 
 
 # Normalisation

@@ -18,6 +18,9 @@
 // Where there are few pixels the inner index is split among blocks: each writes its sums to
 // `partial`, and `finish` adds them in order, so that results repeat bit for bit.
 //
+// Blocks along x: those of one part's rows side by side, part after part, where a part is a group,
+// a phase and a split. Along y and z a card takes 65,535 blocks only.
+//
 // Source: S. Chetlur et al., "cuDNN: efficient primitives for deep learning", 2014, section 3.
 #include "common.cuh"
 #include "ending.cuh"
@@ -75,15 +78,15 @@ struct Rows {
 extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
     const T* x, long long x_image, int x_row, int x_pixel, long long x_group, int height, int width,
     const T* weights, int depth, int columns, int padded, int groups, int phases, int splits,
-    T* partial, long long y_group, PLACES_PARAMETERS, ENDING_PARAMETERS) {
+    T* partial, int row_blocks, long long y_group, PLACES_PARAMETERS, ENDING_PARAMETERS) {
     __align__(16) __shared__ T image_slab[2][DEPTH][ROWS];
     __align__(16) __shared__ T weight_slab[2][DEPTH][COLUMNS];
 
     const int thread = threadIdx.x;
-    const int split = blockIdx.z % splits, phase = blockIdx.z / splits % phases;
-    const int group = blockIdx.z / splits / phases;
+    const int part = blockIdx.x / row_blocks, split = part % splits;
+    const int phase = part / splits % phases, group = part / splits / phases;
     const Rows rows(phase, batch, out_height, out_width, stride_height, stride_width);
-    const int first_row = blockIdx.x * ROWS, first_column = blockIdx.y * COLUMNS;
+    const int first_row = blockIdx.x % row_blocks * ROWS, first_column = blockIdx.y * COLUMNS;
     if (first_row >= rows.count) return;  // phases differ in size; whole blocks leave
     const Axis down(rows.phase_height, kernel_height, stride_height, pad_top, dilation_height);
     const Axis across(rows.phase_width, kernel_width, stride_width, pad_left, dilation_width);
@@ -224,7 +227,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
         const int row = first_row + tile.row_of(r);
         if (row >= rows.count) continue;
         if (splits > 1) {
-            T* own = partial + (((long long)blockIdx.z * gridDim.x * ROWS + row) * padded + column);
+            T* own = partial + (((long long)part * row_blocks * ROWS + row) * padded + column);
             Four a, b;
 #pragma unroll
             for (int c = 0; c < 4; c++) a.v[c] = tile.sums[r][c], b.v[c] = tile.sums[r][4 + c];
@@ -243,16 +246,18 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
 // Adds up what splits left, in their order, and ends as the product does.
 extern "C" __global__ void finish(
     const T* partial, int groups, int phases, int splits, int columns, int padded,
-    long long rows_each, long long y_group, PLACES_PARAMETERS, ENDING_PARAMETERS) {
-    const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    const int wide = padded / 8, group = blockIdx.z / phases, phase = blockIdx.z % phases;
+    long long rows_each, int item_blocks, long long y_group, PLACES_PARAMETERS, ENDING_PARAMETERS) {
+    const int part = blockIdx.x / item_blocks, group = part / phases, phase = part % phases;
+    const long long item =
+        (long long)(blockIdx.x % item_blocks) * blockDim.x + threadIdx.x;
+    const int wide = padded / 8;
     const Rows rows(phase, batch, out_height, out_width, stride_height, stride_width);
     const int row = (int)(item / wide), column = (int)(item % wide) * 8;
     if (item >= (long long)rows.count * wide) return;
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     for (int split = 0; split < splits; split++) {
-        const long long z = (long long)blockIdx.z * splits + split;
-        const T* own = partial + (z * rows_each + row) * padded + column;
+        const long long own_part = (long long)part * splits + split;
+        const T* own = partial + (own_part * rows_each + row) * padded + column;
         const Four a = load4(own), b = load4(own + 4);
 #pragma unroll
         for (int c = 0; c < 4; c++) sums[c] += a.v[c], sums[4 + c] += b.v[c];

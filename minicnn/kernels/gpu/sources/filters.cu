@@ -8,6 +8,8 @@
 //
 // There are few results and many pixels: the pixels are split among blocks, each writes its sums to
 // `partial`, and `add` adds them in order. Nothing is added atomically; results repeat bit for bit.
+//
+// Blocks along x: column tiles of one tap, taps, splits, groups, in this order; along y filters.
 #include "common.cuh"
 #include "tile.cuh"
 
@@ -18,13 +20,14 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
     int x_pixel, int height, int width, int out_height, int out_width, int filters, int channels,
     int taps, int kernel_width, int stride_height, int stride_width, int pad_top, int pad_left,
     int dilation_height, int dilation_width, int column_tiles, long long pixels, int splits,
-    T* partial) {
+    int groups, T* partial) {
     __align__(16) __shared__ T signal[2][DEPTH][64];
     __align__(16) __shared__ T image[2][DEPTH][64];
 
-    const int thread = threadIdx.x, split = blockIdx.z % splits, group = blockIdx.z / splits;
-    const int tap = blockIdx.y / column_tiles, first_channel = blockIdx.y % column_tiles * 64;
-    const int first_filter = blockIdx.x * 64;
+    const int thread = threadIdx.x, part = blockIdx.x / column_tiles / taps;
+    const int split = part % splits, group = part / splits;
+    const int tap = blockIdx.x / column_tiles % taps;
+    const int first_channel = blockIdx.x % column_tiles * 64, first_filter = blockIdx.y * 64;
     const int down = tap / kernel_width * dilation_height - pad_top;
     const int across = tap % kernel_width * dilation_width - pad_left;
     p += group * filters, x += group * channels;
@@ -34,7 +37,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
     const long long end = begin + each < slabs ? begin + each : slabs;
 
     // This thread fetches from one pixel of the slab, thread / 8, eight numbers of each operand.
-    const int pixel = thread / 8, part = thread % 8 * 8;
+    const int pixel = thread / 8, eight = thread % 8 * 8;
     T from_p[8], from_x[8];
     auto fetch = [&](long long slab) {
         const long long at = slab * DEPTH + pixel;
@@ -43,18 +46,18 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
         const int n = (int)(at / out_width / out_height);
         const int h = stride_height * i + down, w = stride_width * j + across;
         const bool inside = exists && h >= 0 && h < height && w >= 0 && w < width;
-        const int rows = exists ? filters - first_filter - part : 0;
-        const int columns = inside ? channels - first_channel - part : 0;
-        load8(p + n * p_image + (long long)i * p_row + j * p_pixel + first_filter + part, rows,
+        const int rows = exists ? filters - first_filter - eight : 0;
+        const int columns = inside ? channels - first_channel - eight : 0;
+        load8(p + n * p_image + (long long)i * p_row + j * p_pixel + first_filter + eight, rows,
               (T)0, from_p);
-        load8(x + n * x_image + (long long)h * x_row + w * x_pixel + first_channel + part, columns,
+        load8(x + n * x_image + (long long)h * x_row + w * x_pixel + first_channel + eight, columns,
               (T)0, from_x);
     };
     auto put = [&](int buffer) {
 #pragma unroll
         for (int k = 0; k < 8; k++) {
-            signal[buffer][pixel][part + k] = from_p[k];
-            image[buffer][pixel][part + k] = from_x[k];
+            signal[buffer][pixel][eight + k] = from_p[k];
+            image[buffer][pixel][eight + k] = from_x[k];
         }
     };
 
@@ -76,7 +79,7 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void correlate(
     for (int r = 0; r < 8; r++) {
         const int filter = first_filter + tile.row_of(r);
         if (filter >= filters) continue;
-        T* own = partial + ((((long long)split * gridDim.z / splits + group) * filters + filter) *
+        T* own = partial + ((((long long)split * groups + group) * filters + filter) *
                                 taps + tap) * channels;
 #pragma unroll
         for (int c = 0; c < 8; c++) {

@@ -1,0 +1,69 @@
+"""Adding at indices on the card, and what counts and sums there without the host."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import blocks, kernels
+from minicnn.errors import DeviceError
+from minicnn.kernels import reference
+from minicnn.kernels.devices import no_transfers
+from minicnn.kernels.gpu import moving
+
+SHAPES = {  # shape of p with the indices' axes in place, their axis, the size
+    "first": ((7, 3), 0, 1, 5),
+    "middle": ((2, 6, 4), 1, 1, 9),
+    "last": ((2, 3, 11), 2, 1, 4),
+    "two axes of indices": ((2, 3, 4, 5), 1, 2, 6),
+    "one place": ((3, 300, 2), 1, 1, 1),
+    "none taken": ((2, 0, 3), 1, 1, 4),
+    "nothing": ((0, 3, 2), 1, 1, 4),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_put_add(cupy, rng, name, dtype):
+    shape, axis, axes, size = SHAPES[name]
+    p = rng.standard_normal(shape).astype(dtype)
+    indices = rng.integers(0, size, shape[axis : axis + axes])  # many twice, some never
+    wanted = reference.put_add(p, indices, axis, size)
+    for given in (indices, cupy.array(indices)):
+        got = moving.put_add(cupy.array(p), given, axis, size)
+        np.testing.assert_array_equal(got.get(), wanted)  # added in the same order
+    across = cupy.array(p.transpose().copy()).transpose()
+    np.testing.assert_array_equal(moving.put_add(across, indices, axis, size).get(), wanted)
+
+
+def test_integers_are_added_by_the_reference(cupy):
+    p, indices = np.arange(6), np.array([0, 2, 0, 1, 2, 2])
+    got = kernels.put_add(cupy.array(p), indices, 0, 4)
+    np.testing.assert_array_equal(got.get(), [2, 3, 10, 0])
+
+
+def test_a_step_copies_its_labels_and_nothing_else(cupy, rng):
+    x = cupy.array(rng.standard_normal((4, 5)).astype(np.float32))
+    entropy = blocks.CrossEntropy(np.array([0, 4, 1, 1]), smoothing=0.1)
+    x = minicnn.Tensor(x, requires_grad=True)
+    entropy(x).backward()
+    wanted = x.grad.data.get()
+    with no_transfers():
+        entropy(x).backward()
+    np.testing.assert_array_equal(x.grad.data.get(), wanted)
+    host = minicnn.Tensor(x.data.get(), requires_grad=True)
+    entropy(host).backward()
+    np.testing.assert_allclose(wanted, host.grad.data, atol=1e-7)
+
+
+def test_a_grid_larger_than_a_card_takes_is_told(cupy):
+    from minicnn.kernels.gpu.code import Kernel
+    from minicnn.kernels.gpu.images import new_image
+
+    x = cupy.array(np.ones(4, np.float32))
+    copy = Kernel("ceilings", "copy")
+    with pytest.raises(DeviceError, match=r"copy would need 1 x 65536 blocks.*at most"):
+        copy((1, 1 << 16), 32, np.float32, None, x=x, y=x, quads=1)
+    with pytest.raises(DeviceError, match=r"quads is 9223372036854775808, too large"):
+        copy((1,), 32, np.float32, None, x=x, y=x, quads=1 << 63)
+    with pytest.raises(DeviceError, match=r"2,147,483,648 pixels.*fewer images"):
+        new_image(x, (1 << 11, 1, 1 << 10, 1 << 10))
