@@ -45,6 +45,11 @@ class MiniCNN:
             "numpy": np.__version__,
             "numba": version("numba"),
         }
+        if device != "cpu":
+            index = devices.find(device).index
+            cupy = devices.cuda(index)
+            cupy.cuda.Device(index).use()
+            self.versions["cupy"] = cupy.__version__
 
     def _ready(self, task: Task) -> tuple[minicnn.Network, Any]:
         """The network and its images, where it computes."""

@@ -41,6 +41,7 @@ class Torch:
         self.device = torch.device(device)
         self.versions = {"torch": torch.__version__}
         if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # where events are recorded
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
             torch.backends.cudnn.benchmark = True
             self.versions["cudnn"] = str(torch.backends.cudnn.version())

@@ -118,7 +118,7 @@ def main() -> None:
     if wrong := {*parts} - {*PARTS}:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(PARTS)}")
     place = find(options.device)
-    cuda(place.index)
+    cuda(place.index).cuda.Device(place.index).use()
     results: dict[str, Any] = {
         "machine": machine() | card(place.index),
         "versions": versions(),

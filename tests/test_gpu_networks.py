@@ -10,6 +10,7 @@ from minicnn import Tensor, functional, kernels, landscape, nn, seeds
 from minicnn.errors import DeviceError, InputError
 from minicnn.kernels import devices
 from minicnn.kernels.devices import no_transfers
+from minicnn.planning import captured
 
 RULES = ("salinet", "deconvnet", "desalinet")
 
@@ -19,6 +20,44 @@ def pair(cupy):
     """The bundled network on both devices."""
     net = minicnn.load("mnist")
     return net, net.to("cuda")
+
+
+def test_a_second_card(cupy, pair, digits, monkeypatch):
+    """Whoever makes it CuPy's current one computes there; who does not is told."""
+    if not hasattr(cupy, "copies"):
+        pytest.skip("there may be one card only")
+    monkeypatch.setattr(cupy.cuda.runtime, "count", 2)
+    net, labels = pair[0], np.array([1, 2])
+    second = net.to("cuda:1", hosted=True)
+    with pytest.raises(DeviceError, match=r"with cupy.cuda.Device\(1\)"):
+        second(digits)
+    with devices.current("cuda:1"):
+        host, tape = net.record(digits[:1]), second.record(digits[:1])
+        for _ in range(3):
+            close(second(digits), net(digits))
+            close(tape.backward(seeds.logit(tape)), host.backward(seeds.logit(host)), 1e-4)
+    plane, line = [landscape.random_direction(net, 0)], landscape.axis("0:1:2")
+    there = landscape.surface(second, digits, labels, plane, line)  # its workers choose the card
+    here = landscape.surface(net, digits, labels, plane, line)
+    np.testing.assert_allclose(there.loss, here.loss, rtol=1e-4)
+    assert cupy.cuda.runtime.getDevice() == 0
+
+
+def test_graphs_give_their_memory_back(cupy, pair, digits, monkeypatch):
+    """Beyond a share of the card's memory those that ran longest ago do, and capture anew later."""
+    net, card = pair
+    one, two = (cupy.array(digits[:n]) for n in (1, 2))
+    monkeypatch.setattr(captured, "SHARE", 0.0)
+    for _ in range(3):
+        close(card(one).get(), net(digits[:1]))
+    assert "launched as one" in str(card.explain_plan(one))
+    for _ in range(3):
+        close(card(two).get(), net(digits))
+    assert "the second run" in str(card.explain_plan(one))
+    assert "launched as one" in str(card.explain_plan(two))
+    for _ in range(3):
+        close(card(one).get(), net(digits[:1]))
+    assert "launched as one" in str(card.explain_plan(one))
 
 
 def test_what_is_not_captured_says_why(cupy, rng):

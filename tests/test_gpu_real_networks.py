@@ -16,8 +16,10 @@ NETWORKS = {  # height and width on the stand-in, which is slow; 0: on a card on
     "vgg16_features": 0,
     "squeezenet1.1": 0,
     "li2018_resnet56": 32,
+    "li2018_resnet56_noshort": 0,
     "dcgan_faces": 1,
     "adain_decoder": 4,
+    "adain_encoder": 0,
 }
 
 

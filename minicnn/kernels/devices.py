@@ -15,7 +15,7 @@ import importlib
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "check_current",
     "counting",
     "cuda",
+    "current",
     "devices",
     "find",
     "full",
@@ -260,6 +261,12 @@ def _crossing(array: Any, way: str) -> None:
             f"An array of shape {np.shape(array)} would be copied {way}, and no_transfers() "
             f"forbids it. Move what is needed before entering that context."
         )
+
+
+def current(device: Device | str) -> AbstractContextManager[Any]:
+    """A context within which CuPy computes on a device's card, in this thread."""
+    device = find(device)
+    return nullcontext() if device.kind == "cpu" else cuda(device.index).cuda.Device(device.index)
 
 
 def check_current(device: Device) -> None:

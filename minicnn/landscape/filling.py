@@ -20,6 +20,7 @@ import numpy as np
 from minicnn.checkpoint import Checkpoint
 from minicnn.errors import InputError
 from minicnn.kernels import set_threads
+from minicnn.kernels.devices import current
 from minicnn.landscape.weights import on_host
 from minicnn.network import Network
 from minicnn.progress import Track, silent
@@ -215,12 +216,14 @@ def _chunk(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some points: what a worker does."""
     if threads is None:
-        return rows, work(task, points)
+        with current(task.device):
+            return rows, work(task, points)
     team = _team()
     before = team.threads()
     set_threads(min(threads, before))
     try:
-        return rows, work(task, points)
+        with current(task.device):
+            return rows, work(task, points)
     finally:
         set_threads(before)
 

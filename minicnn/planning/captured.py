@@ -1,13 +1,20 @@
 """A card's plan as a CUDA graph, with the memory that it reads and writes.
 
-A run copies the inputs in, launches the graph, and copies the results out. All masks and switches
-of a run lie in one buffer, so that they leave in one copy; and those that come from another network
-(a reversed network gets its forward run's) enter in one, if they come as they left.
+A run copies the inputs in, launches the graph, and copies the results out. Graphs together hold a
+quarter of a card's memory at most: those that ran longest ago give theirs back, and their plans
+capture anew when they are used again.
+
+All masks and switches of a run lie in one buffer, so that they leave in one copy; and those that
+come from another network (a reversed network gets its forward run's) enter in one, if they come as
+they left.
 """
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Mapping
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -16,13 +23,17 @@ import numpy as np
 from minicnn.kernels import Packed
 from minicnn.kernels.devices import module_of
 from minicnn.kernels.gpu.graphs import Graph, capture
-from minicnn.kernels.gpu.images import empty, new_image
+from minicnn.kernels.gpu.images import card_memory, empty, new_image
 
 __all__ = ["Captured", "KeptBits"]
 
 Values = dict[str, Any]
 Bits = Mapping[str, Packed]
 Statistics = dict[str, Packed]
+
+SHARE = 0.25  # of a card's memory, for graphs
+_graphs: weakref.WeakSet[Captured] = weakref.WeakSet()
+_turns = count()
 
 
 class KeptBits:
@@ -80,6 +91,7 @@ class Captured:
         bits: Bits,
     ) -> None:
         first = next(iter(inputs.values()))
+        self.device = int(first.device.id)
         self._kept, self._buffer = kept, kept.buffer(first)
         self._inputs = {name: _room_for(x) for name, x in inputs.items()}
         self._store, self._layout = _store(bits)
@@ -87,10 +99,39 @@ class Captured:
             name: Packed(self._room(name, b), b.shape, b.levels) for name, b in bits.items()
         }
         self._done: Any = None  # when the last run will be
+        self._lock, self._turn = threading.Lock(), next(_turns)
         self._fill(inputs, bits)
-        self.graph: Graph = capture(
+        self.graph: Graph | None = capture(
             module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
         )
+        self._make_room(card_memory(first))
+        _graphs.add(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the card's memory that the graph holds; 0 once it gave them back."""
+        graph = self.graph
+        return graph.nbytes if graph else 0
+
+    def _make_room(self, memory: int) -> None:
+        """Have the graphs of this card that ran longest ago give back what is above the share."""
+        others = [each for each in list(_graphs) if each.device == self.device]
+        above = self.nbytes + sum(each.nbytes for each in others) - SHARE * memory
+        for each in sorted(others, key=lambda each: each._turn):
+            if above > 0:
+                above -= each._release()
+
+    def _release(self) -> int:
+        """Give the memory back, and say how much it was; 0 from a graph that is being run."""
+        if not self._lock.acquire(blocking=False):
+            return 0
+        try:
+            if self._done is not None:
+                self._done.synchronize()
+            held, self.graph = self.nbytes, None
+            return held
+        finally:
+            self._lock.release()
 
     def _room(self, name: str, bits: Packed) -> Any:
         """Memory for bits given: at their place in the store, or by themselves."""
@@ -110,17 +151,24 @@ class Captured:
         for name, packed in bits.items():
             self._bits[name].planes[...] = packed.planes
 
-    def run(self, inputs: Mapping[str, Any], bits: Bits) -> tuple[Values, Statistics]:
-        """Copy in, launch, copy out; after the run before, which may be another stream's."""
-        stream = module_of(self._buffer).cuda.get_current_stream()
-        if self._done is not None:
-            stream.wait_event(self._done)
-        self._fill(inputs, bits)
-        self.graph.launch()
-        values = {name: _copy(value) for name, value in self.graph.result.items()}
-        kept = self._kept.within(self._buffer.copy())
-        self._done = stream.record()
-        return values, kept
+    def run(self, inputs: Mapping[str, Any], bits: Bits) -> tuple[Values, Statistics] | None:
+        """Copy in, launch, copy out; after the run before, which may be another stream's.
+
+        None from a graph that gave its memory back.
+        """
+        with self._lock:
+            if self.graph is None:
+                return None
+            self._turn = next(_turns)
+            stream = module_of(self._buffer).cuda.get_current_stream()
+            if self._done is not None:
+                stream.wait_event(self._done)
+            self._fill(inputs, bits)
+            self.graph.launch()
+            values = {name: _copy(value) for name, value in self.graph.result.items()}
+            kept = self._kept.within(self._buffer.copy())
+            self._done = stream.record()
+            return values, kept
 
 
 def _origin(bits: Bits) -> tuple[Any, dict[str, int]]:

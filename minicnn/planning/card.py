@@ -191,7 +191,10 @@ class CardPlan:
                 except Uncapturable as error:
                     self.why_eager = str(error)
             if self._captured is not None:
-                return self._captured.run(inputs, bits)
+                found = self._captured.run(inputs, bits)
+                if found is not None:
+                    return found
+                self._captured, self._runs = None, 1  # it gave its memory back
         buffer = self._kept.buffer(next(iter(inputs.values())))
         return self.compute(inputs, bits, buffer), self._kept.within(buffer)
 
@@ -368,14 +371,14 @@ class CardPlan:
         """Whether runs are launched as one graph, and if not why."""
         if self.why_eager:
             return f"launched kernel by kernel, for {self.why_eager}"
-        if self._captured is None:
+        if self._captured is None or self._captured.graph is None:
             return "the second run with these shapes is captured as a CUDA graph"
         return "captured as a CUDA graph: launched as one"
 
     @property
     def arena_bytes(self) -> int:
         """Bytes that the captured graph holds; 0 before there is one."""
-        return self._captured.graph.nbytes if self._captured else 0
+        return self._captured.nbytes if self._captured else 0
 
     def explained(self) -> list[tuple[str, str, str, Shape]]:
         """For each step: what runs as one, by which kernel and why, and the result's shape."""

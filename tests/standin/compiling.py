@@ -109,6 +109,8 @@ class RawKernel:
         assert 1 <= block[0] <= 1024
         assert all(1 <= n <= 65535 for n in grid[1:])
         assert 1 <= grid[0] < 2**31
+        cards = {a.device.id for a in args if isinstance(a, cupy.ndarray)}
+        assert cards == {cupy.cuda.runtime.getDevice()}, f"{self.name}: arrays lie on {cards}"
         held = [np.asarray(a.data.ptr if isinstance(a, cupy.ndarray) else a) for a in args]
         pointers = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
         sizes = (ctypes.c_int * 3)(*grid)

@@ -12,7 +12,16 @@ from standin.compiling import RawModule  # noqa: F401  (part of the module's fac
 from standin.face import ATTRIBUTES, FUNCTIONS, check_face
 from standin.rounding import core as _core  # noqa: F401
 from standin.rounding import multiplied, summed
-from standin.streams import Event, MemoryPool, Stream, capturing, forbidden_in_capture, note
+from standin.streams import (
+    Event,
+    MemoryPool,
+    Stream,
+    allocate,
+    capturing,
+    forbidden_in_capture,
+    note,
+    using_allocator,
+)
 
 __version__ = "14.0.0"
 GUARD = 64
@@ -56,17 +65,22 @@ class _Pointer:
 
 
 class _Device:
+    """A card; work is done on the current one."""
+
+    current = [0]  # noqa: RUF012  (the threads of tests share it)
+
     def __init__(self, index=0):
         self.id = index
 
     def __enter__(self):
+        self.current.append(self.id)
         return self
 
     def __exit__(self, *error):
-        return None
+        self.current.pop()
 
     def use(self):
-        pass
+        self.current[-1] = self.id
 
     def synchronize(self):
         forbidden_in_capture("synchronize")
@@ -74,6 +88,8 @@ class _Device:
 
 def _unwrap(value):
     if isinstance(value, ndarray):
+        if value._card != _Device.current[-1]:
+            raise ValueError(f"Array device must be same as the current device: {value._card}")
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
@@ -118,13 +134,14 @@ class ndarray:
     def _of(cls, host, base=None):
         self = cls.__new__(cls)
         self._host, self._block, self._owner = host, base, None
+        self._card = _Device.current[-1]
         return self
 
     @classmethod
     def _new(cls, shape, dtype):
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         dtype = np.dtype(dtype)
-        block = _Block(int(np.prod(shape)) * dtype.itemsize)
+        block = _Block(allocate(int(np.prod(shape)) * dtype.itemsize))
         host = np.ndarray(shape, dtype, block.memory, block.start)
         return cls._of(host, block)
 
@@ -151,7 +168,7 @@ class ndarray:
     itemsize = property(lambda self: self._host.itemsize)
     flags = property(lambda self: _Flags(self._host.flags))
     data = property(lambda self: _Pointer(self._host.ctypes.data))
-    device = property(lambda self: _Device(0))
+    device = property(lambda self: _Device(self._card))
     T = property(lambda self: self.transpose())
     base = property(lambda self: self._owner)
 
@@ -173,6 +190,7 @@ class ndarray:
             shares = np.shares_memory(result, self._host) if result.size else True
             made = ndarray._of(result, self._block if shares else None)
             made._owner = (self if self._owner is None else self._owner) if shares else None
+            made._card = self._card if shares else made._card
             if not shares:
                 host, out = self._host, made._host
 
@@ -211,6 +229,7 @@ class ndarray:
         shares = np.shares_memory(result, self._host) if result.size else True
         made = ndarray._of(result, self._block if shares else None)
         made._owner = (self if self._owner is None else self._owner) if shares else None
+        made._card = self._card if shares else made._card
         if not shares:
             host, out = self._host, made._host
 
@@ -459,17 +478,6 @@ def __getattr__(name):
     return call if callable(function) and not isinstance(function, type) else function
 
 
-class _Nothing:
-    def __init__(self, *args):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-
 class CUDARuntimeError(RuntimeError):
     """What CUDA says."""
 
@@ -487,7 +495,7 @@ class _Runtime:
 
     @staticmethod
     def getDevice():
-        return 0
+        return _Device.current[-1]
 
     @staticmethod
     def runtimeGetVersion():
@@ -524,7 +532,7 @@ class cuda:
     Stream = Stream
     Event = Event
     MemoryPool = MemoryPool
-    using_allocator = _Nothing
+    using_allocator = staticmethod(using_allocator)
 
     @staticmethod
     def get_current_stream():

@@ -15,6 +15,7 @@ from minicnn.kernels.packed import Packed
 
 __all__ = [
     "aligned",
+    "card_memory",
     "channels_last",
     "empty",
     "new_image",
@@ -92,6 +93,11 @@ def per_channel(values: Any, like: Any) -> Any:
 def _properties(cupy: Any, index: int) -> dict[str, Any]:
     found: dict[str, Any] = cupy.cuda.runtime.getDeviceProperties(index)
     return found
+
+
+def card_memory(like: Any) -> int:
+    """Bytes of memory that the card of an array has."""
+    return int(_properties(module_of(like), like.device.id)["totalGlobalMem"])
 
 
 def processors(like: Any) -> int:
