@@ -35,6 +35,9 @@ using std::log;
 using std::pow;
 using std::sqrt;
 
+static float rsqrt(float x) { return 1 / sqrt(x); }
+static double rsqrt(double x) { return 1 / sqrt(x); }
+
 static ucontext_t scheduler;
 static std::vector<ucontext_t> fibers;
 static std::vector<char*> stacks;

@@ -36,6 +36,9 @@ __device__ __forceinline__ void store4(T* p, Four four) {
 
 __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 
+// n modulo how many there are, which it seldom reaches: divisions take long.
+__device__ __forceinline__ int repeated(int n, int count) { return n < count ? n : n % count; }
+
 __device__ __forceinline__ int bytes_of(int channels) { return (channels + 7) >> 3; }
 
 // Eight channels from `p` on, of which `count` exist; the others become `filling`.

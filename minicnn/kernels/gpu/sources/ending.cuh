@@ -62,7 +62,7 @@ struct Ending {
     __device__ __forceinline__ int mode_of(int n) const { return modes ? modes[n] : mode; }
 
     __device__ __forceinline__ int mask_byte(int now, int n, int h, int w, int channel) const {
-        return now & MASK ? mask[bits_at(n % mask_images, h, w, channel)] : 255;
+        return now & MASK ? mask[bits_at(repeated(n, mask_images), h, w, channel)] : 255;
     }
 
     __device__ __forceinline__ T rectified(int now, T v) const {

@@ -30,7 +30,7 @@ extern "C" __global__ void masked(
     if (item >= items) return;
     const Place at(item, height, width, channels);
     const long long each = (long long)height * width * bytes_of(channels);
-    const int bits = mask[(at.n % mask_images) * each + item % each];
+    const int bits = mask[item + (repeated(at.n, mask_images) - at.n) * each];
     T v[8];
     load8(at.of(x, x_image, x_row, x_pixel), at.count, (T)0, v);
 #pragma unroll

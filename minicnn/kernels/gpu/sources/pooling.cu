@@ -41,9 +41,11 @@ struct Windows {
     __device__ __forceinline__ Windows(int place, int pad, int kernel, int stride, int dilation,
                                        int windows)
         : end(place + pad), stride(stride), dilation(dilation) {
-        const int least = end - dilation * (kernel - 1);
-        first = least <= 0 ? 0 : (least + stride - 1) / stride;
-        last = end < 0 ? 0 : smaller(windows, end / stride + 1);
+        const int reach = dilation * (kernel - 1);
+        const int latest = end < 0 ? -1 : (int)((unsigned)end / (unsigned)stride);
+        first = latest + 1;  // and down from there: fewer steps than another division, mostly
+        while (first > 0 && end - stride * (first - 1) <= reach) first--;
+        last = smaller(windows, latest + 1);
     }
 
     // The window's tap at the place; -1 where the place lies between two.
@@ -57,6 +59,7 @@ struct Windows {
 // The bits of eight channels whose switch is `tap`.
 __device__ __forceinline__ int matching(const byte* planes, long long plane, int bits, int tap) {
     int match = 255;
+#pragma unroll 2
     for (int k = 0; k < bits; k++) {
         const int found = planes[k * plane];
         match &= (tap >> k) & 1 ? found : ~found;
@@ -86,6 +89,7 @@ extern "C" __global__ void max_pool(const T* x, long long x_image, int x_row, in
                 if (v[i] > best[i] || (v[i] != v[i] && best[i] == best[i]))
                     best[i] = v[i], switches[i] = down * kernel_width + across;
         }
+#pragma unroll 2
     for (int k = 0; k < bits; k++) {
         int found = 0;
 #pragma unroll
@@ -104,7 +108,7 @@ extern "C" __global__ void unpool(const T* p, long long p_image, int p_row, int 
     const Place at(item, height, width, channels);
     const int groups = bytes_of(channels);
     const long long each = (long long)out_height * out_width * groups;
-    const byte* own = planes + (at.n % switch_images) * each + (at.channel >> 3);
+    const byte* own = planes + repeated(at.n, switch_images) * each + (at.channel >> 3);
     T sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
     const Windows rows(at.h, pad_top, kernel_height, stride_height, dilation_height, out_height);
     const Windows columns(at.w, pad_left, kernel_width, stride_width, dilation_width, out_width);
@@ -137,8 +141,9 @@ extern "C" __global__ void gather(const T* x, long long x_image, int x_row, int 
     if (item >= items) return;
     const Place at(item, out_height, out_width, channels);
     const long long each = (long long)out_height * out_width * bytes_of(channels);
-    const byte* own = planes + item + (at.n % switch_images - at.n) * each;
+    const byte* own = planes + item + (repeated(at.n, switch_images) - at.n) * each;
     int switches[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+#pragma unroll 2
     for (int k = 0; k < bits; k++) {
         const int found = own[k * each * switch_images];
 #pragma unroll
@@ -149,7 +154,8 @@ extern "C" __global__ void gather(const T* x, long long x_image, int x_row, int 
     T v[8];
 #pragma unroll
     for (int c = 0; c < 8; c++) {
-        const int down = switches[c] / kernel_width, across = switches[c] - down * kernel_width;
+        const int down = (unsigned)switches[c] / (unsigned)kernel_width;
+        const int across = switches[c] - down * kernel_width;
         const int h = top + dilation_height * down, w = left + dilation_width * across;
         const bool inside = c < at.count && h >= 0 && h < height && w >= 0 && w < width;
         v[c] = inside ? image[(long long)h * x_row + w * x_pixel + c] : (T)0;
