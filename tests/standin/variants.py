@@ -26,6 +26,7 @@ FILES = {
     "gates": PLAIN,
     "learning": PLAIN,
     "moving": [{}],
+    "narrow": _choices(TRANSPOSED=(0, 1), VECTOR=(1, 0), ALIGNED=(1, 0), BLOCKS=(2,)),
     "normalise": PLAIN,
     "parts": PLAIN,
     "pooling": PLAIN,

@@ -13,7 +13,18 @@ from minicnn.kernels.gpu.images import aligned, empty, processors, steps
 from minicnn.kernels.gpu.methods import Method
 from minicnn.kernels.problems import Convolution
 
-__all__ = ["IMPLICIT", "as_matrix", "finish_product", "pack", "product", "run", "splits_of"]
+__all__ = [
+    "COLUMNS",
+    "IMPLICIT",
+    "as_matrix",
+    "finish_product",
+    "geometry",
+    "largest_phase",
+    "pack",
+    "product",
+    "run",
+    "splits_of",
+]
 
 COLUMNS, DEPTH = 64, 8
 TILES = {128: 3, 64: 6}  # rows of a block's tile, and how many such blocks a processor holds
@@ -37,7 +48,8 @@ def pack(w: Any, groups: int, transposed: bool) -> Any:
     return packed
 
 
-def _geometry(window: Window, batch: int) -> dict[str, int]:
+def geometry(window: Window, batch: int) -> dict[str, int]:
+    """A window as the parameters of `walk.cuh`."""
     names = ("kernel", "stride", "dilation")
     pairs = (window.kernel, window.stride, window.dilation)
     found = {"batch": batch, "pad_top": window.pads[0], "pad_left": window.pads[1]}
@@ -71,10 +83,10 @@ def run(x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> No
     whole = aligned(y) and (groups == 1 or problem.columns % 4 == 0)
     constants = {"TRANSPOSED": int(problem.transposed), "ALIGNED": int(whole)}
     vector = int(depth % 4 == 0 and aligned(x) == 1)
-    rows = y.shape[0] * _largest_phase(y.shape[2:], window, problem.transposed)
+    rows = y.shape[0] * largest_phase(y.shape[2:], window, problem.transposed)
     row_blocks, parts = blocks_of(rows, tile), groups * phases
     own = problem.columns
-    shared = {**_geometry(window, y.shape[0]), **ending.arguments(y, own)}
+    shared = {**geometry(window, y.shape[0]), **ending.arguments(y, own)}
     groupwise = {"columns": own, "padded": padded, "groups": groups, "phases": phases,
                  "splits": splits, "y_group": own}  # fmt: skip
     partial = None
@@ -95,7 +107,8 @@ def run(x: Any, packed: Any, problem: Convolution, y: Any, ending: Ending) -> No
         )  # fmt: skip
 
 
-def _largest_phase(size: Size, window: Window, transposed: bool) -> int:
+def largest_phase(size: Size, window: Window, transposed: bool) -> int:
+    """Pixels of the largest phase of an image of a size."""
     if not transposed:
         return size[0] * size[1]
     return -(-size[0] // window.stride[0]) * -(-size[1] // window.stride[1])
@@ -176,12 +189,12 @@ def _as_pixels(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Rows of a product as the images of a 1x1 convolution, so that bits and modes go by rows."""
     stack, rows, columns = c.shape
-    geometry = _geometry(Window((1, 1), (1, 1), (0,) * 4, (1, 1)), rows)
+    flat = geometry(Window((1, 1), (1, 1), (0,) * 4, (1, 1)), rows)
     own = ending.arguments(c.reshape(stack * rows, columns), columns)
     groupwise = {"columns": 0, "padded": b.shape[2], "groups": stack, "phases": 1,
                  "splits": splits, "y_group": rows * columns}  # fmt: skip
     whole = columns % 4 == 0 and c.data.ptr % 16 == 0
-    return {**geometry, **own, **groupwise}, {"TRANSPOSED": 0, "ALIGNED": int(whole)}
+    return {**flat, **own, **groupwise}, {"TRANSPOSED": 0, "ALIGNED": int(whole)}
 
 
 def as_matrix(w: Any) -> Any:

@@ -1,18 +1,22 @@
 """The card's kernels for convolutions, as registry entries: one table.
 
 Costs are estimates for telling kernels apart, not times: multiplications at half of a current
-card's rate, and bytes at its memory's. They depend on one image, as all choices do.
+card's rate, of whole tiles of 64 x 64, and bytes at its memory's. They depend on one image, as all
+choices do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import prod
 
 from minicnn.kernels.gpu import cublas, cudnn, filters
-from minicnn.kernels.gpu.convolution import IMPLICIT
+from minicnn.kernels.gpu.code import blocks_of
+from minicnn.kernels.gpu.convolution import COLUMNS, IMPLICIT
 from minicnn.kernels.gpu.depthwise import DEPTHWISE
 from minicnn.kernels.gpu.methods import Method
+from minicnn.kernels.gpu.narrow import NARROW, ROWS, SLAB
 from minicnn.kernels.gpu.winograd import Winograd, by_cublas
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import Entry
@@ -21,21 +25,49 @@ __all__ = ["built_in"]
 
 CUDNN = "by NVIDIA's cuDNN, where it is installed"
 FLOPS, BYTES, START = 2e13, 2e12, 4e-6  # a second each; seconds until a kernel runs
+TURN = 3e-7  # seconds from a read of memory to the next that waits for it
+
+
+def _product(rows: int, inner: int, columns: int) -> int:
+    """Operations of a product of matrices, whose blocks compute whole tiles."""
+    tile = COLUMNS
+    return 2 * blocks_of(rows, tile) * tile * inner * blocks_of(columns, tile) * tile
+
+
+def _phases(problem: Convolution) -> tuple[int, int]:
+    """Phases of the stride, and pixels of the result."""
+    if problem.transposed:
+        return prod(problem.window.stride), prod(problem.size)
+    return 1, problem.pixels
 
 
 def _implicit(problem: Convolution) -> float:
-    return problem.flops / FLOPS + problem.bytes / BYTES + START
+    """A product for each group, and transposed for each phase of the stride with its taps."""
+    phases, pixels = _phases(problem)
+    inner = blocks_of(problem.window.volume * problem.depth, phases)
+    each = _product(blocks_of(pixels, phases), inner, problem.columns)
+    return problem.groups * phases * each / FLOPS + problem.bytes / BYTES + START
+
+
+def _narrow(problem: Convolution) -> float:
+    """As the product, of eight columns; no faster than one block goes through its slabs."""
+    phases, pixels = _phases(problem)
+    inner = blocks_of(problem.window.volume, phases) * blocks_of(problem.depth, SLAB)
+    rows = phases * blocks_of(blocks_of(pixels, phases), ROWS) * ROWS
+    flops = 2 * rows * inner * SLAB * 8
+    return max(flops / FLOPS, inner * TURN) + problem.bytes / BYTES + START
 
 
 def _winograd(made: int) -> Callable[[Convolution], float]:
-    """Products of (made + 2)^2 numbers for each made^2 results, written and read in between."""
+    """A product for each of (made + 2)^2 places, what goes in and out written and read between."""
 
     def cost(problem: Convolution) -> float:
-        places = (made + 2) ** 2 / made**2
-        less = 9 / places
-        moved = 2 * 4 * places * problem.pixels * (problem.channels + problem.filters)
-        packed = 4 * (made + 2) ** 2 * problem.channels * problem.filters
-        return problem.flops / less / FLOPS + (moved + packed) / BYTES + 3 * START
+        places = (made + 2) ** 2
+        tiles = prod(blocks_of(n, made) for n in problem.out)
+        moved = 2 * 4 * places * tiles * (problem.channels + problem.filters)
+        packed = 4 * places * problem.channels * problem.filters
+        flops = places * _product(tiles, problem.depth, problem.columns)
+        return flops / FLOPS + (moved + packed) / BYTES + 3 * START
 
     return cost
 
@@ -48,6 +80,7 @@ def built_in() -> Iterable[Entry]:
     """Every kernel for convolutions on a card."""
     yield from _both(IMPLICIT, _implicit, "any geometry; transposed, phase by phase of the stride")
     yield from _both(DEPTHWISE, _depthwise, "as many groups as channels and filters")
+    yield from _both(NARROW, _narrow, "at most eight channels computed, in one group")
     for made in (2, 4):
         about = f"F({made}x{made},3x3)"
         yield from _both(Winograd(made).method(), _winograd(made), about, even=False)

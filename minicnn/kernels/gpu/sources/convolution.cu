@@ -6,11 +6,7 @@
 // the image as they are needed.) Rows of the product are pixels of the result, columns its
 // channels, and the inner index runs over taps and, within one, channels.
 //
-// Both ways are the same walk. On each axis, pixel i of the result reads
-//     forward       x[stride i - pad + dilation t]
-//     transposed    x[(i + pad - dilation t) / stride]      where that divides,
-// so transposed pixels fall into `stride` phases, each with taps of its own that all divide: a
-// block works on one phase, and no multiplication is with a zero in between.
+// Where a pixel reads for a tap, and what phases are, is told in walk.cuh; a block works on one phase.
 //
 // A block computes ROWS x COLUMNS of the result, a thread 8 x 8. Slabs of 8 inner indices pass
 // through two buffers in shared memory: while one is multiplied, the next is fetched.
@@ -25,55 +21,12 @@
 #include "common.cuh"
 #include "ending.cuh"
 #include "tile.cuh"
+#include "walk.cuh"
 
 #define THREADS (ROWS * COLUMNS / 64)
 #define PER_ROW (THREADS / ROWS)      // threads that fetch for one row
 #define FETCHES (2 / PER_ROW)         // times four numbers of the image that each thread fetches
 #define WEIGHT_FETCHES (2 * COLUMNS / THREADS)
-
-// One axis of the walk: which taps a phase has, and where they read.
-struct Axis {
-    int count, first, step;  // taps first, first + step, ...
-    int start, change;       // source of the phase's pixel 0 for the first tap; from tap to tap
-    int scale;               // from pixel to pixel
-
-    __device__ Axis(int phase, int kernel, int stride, int pad, int dilation) {
-#if TRANSPOSED
-        first = 0, step = 1, count = 0;
-        while (first < kernel && (phase + pad - dilation * first) % stride) first++;
-        if (first < kernel) {
-            while (dilation * step % stride) step++;
-            count = (kernel - first + step - 1) / step;
-        }
-        start = (phase + pad - dilation * first) / stride;
-        change = -(dilation * step / stride);
-        scale = 1;
-#else
-        first = 0, step = 1, count = kernel, start = -pad, change = dilation, scale = stride;
-#endif
-    }
-};
-
-#define PLACES_PARAMETERS \
-    int batch, int kernel_height, int kernel_width, int stride_height, int stride_width, \
-    int pad_top, int pad_left, int dilation_height, int dilation_width
-
-// The pixels of one phase of the result, in rows of the product.
-struct Rows {
-    int phase_height, phase_width, height, width, count;
-
-    __device__ Rows(int phase, int batch, int out_height, int out_width, int stride_height,
-                    int stride_width) {
-#if TRANSPOSED
-        phase_height = phase / stride_width, phase_width = phase % stride_width;
-        height = (out_height - phase_height + stride_height - 1) / stride_height;
-        width = (out_width - phase_width + stride_width - 1) / stride_width;
-#else
-        phase_height = phase_width = 0, height = out_height, width = out_width;
-#endif
-        count = height > 0 && width > 0 ? batch * height * width : 0;
-    }
-};
 
 extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolution(
     const T* x, long long x_image, int x_row, int x_pixel, long long x_group, int height, int width,
