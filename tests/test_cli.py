@@ -452,3 +452,11 @@ def test_a_warning_of_the_program_is_a_note_and_not_an_error(folder):
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("Note: future.onnx uses opset 999")
     assert "Warning" not in done.stderr
+
+
+def test_a_known_name_beside_a_file_of_that_name_is_told(folder):
+    assert "for the file here" not in typed("show", "mnist")
+    minicnn.load(bundled_model()).save("mnist.onnx")
+    told = "mnist is a network that minicnn knows; for the file here write mnist.onnx."
+    assert told in typed("show", "mnist")
+    assert told not in typed("show", "mnist.onnx")

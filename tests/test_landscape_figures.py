@@ -164,3 +164,12 @@ def test_the_command_refuses(tmp_path, monkeypatch, capsys, extra, said):
         main()
     assert end.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_bar_ends_in_an_arrow_where_losses_lie_above():
+    for highest, ends in ((None, "neither"), (0.5, "max")):
+        for style in ("filled", "surface"):
+            figure = figures.landscapes_figure({"": bowl()}, "t", style=style, highest=highest)
+            figure.canvas.draw()
+            bars = [a._colorbar for a in figure.axes if hasattr(a, "_colorbar")]
+            assert [bar.extend for bar in bars] == [ends]

@@ -4,12 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import shared
+from PIL import Image
 
-from minicnn import nn
-from minicnn.data import Dataset
-from minicnn.data.matching import matched
-from minicnn.errors import InputError, ShapeError
+import minicnn
+from minicnn import data, nn
+from minicnn.data import Dataset, images_for
+from minicnn.data.matching import matched, normalised_for
+from minicnn.errors import ImageError, InputError, ShapeError
 from minicnn.landscape import samples_of
+from minicnn.look import some
 from minicnn.preprocess import Preprocess
 
 NAMES = ("cat", "dog", "Fire_truck")
@@ -126,3 +130,32 @@ def test_images_of_another_size_or_kind_are_refused(animals):
         matched(grey, network())
     with pytest.raises(InputError, match="reads 3 channels"):
         matched(grey, network(preprocess=BGR))
+
+
+def test_images_of_a_data_set_and_of_a_folder(tmp_path, rng):
+    """What `look` takes: a set's test images as the network reads them, or pictures."""
+    own, test = network(10, 1), data.read("digits", "test")
+    found = images_for("digits", own)
+    assert len(found) == len(test)
+    assert found.labels == [str(label) for label in test.labels]
+    np.testing.assert_array_equal(found.array, normalised_for(test, own).array())
+    few = some(found, 5, seed=1)
+    rows = [int(name) for name in few.names]  # which they were
+    np.testing.assert_array_equal(few.array, found.array[rows])
+    with pytest.raises(InputError, match=r"labelled by their classes.*Leave it out"):
+        images_for("digits", own, "_(.*)")
+    with pytest.raises(ShapeError, match=r"digits has images of 1x8x8; lenet needs"):
+        images_for("digits", minicnn.load("lenet"))
+    (tmp_path / "digits" / "3").mkdir(parents=True)
+    Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / "digits/3/a.png")
+    pictures = images_for(tmp_path / "digits", own)  # a folder of that name is a folder
+    assert (pictures.labels, pictures.names) == (["3"], ["3/a.png"])
+    with pytest.raises(ImageError):
+        images_for(tmp_path / "nowhere", own)
+
+
+def test_images_of_mnist_files(tmp_path):
+    files = shared("mnist")
+    found = images_for(files, minicnn.load("lenet"))
+    assert len(found) == 10_000
+    assert set(found.labels) == {str(i) for i in range(10)}

@@ -105,7 +105,12 @@ Unseeded = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, or a CUDA card: cuda:0.")]
 Folder = Annotated[
-    str, typer.Argument(help="A folder with images, itself or in subfolders named by class.")
+    str,
+    typer.Argument(
+        help="A folder with images, itself or in subfolders named by class. Or a data set, whose "
+        "test images are taken: a folder with MNIST's or CIFAR-10's files; digits, mnist, "
+        "fashion-mnist, cifar-10."
+    ),
 ]
 LabelPattern = Annotated[
     str | None,
@@ -202,6 +207,10 @@ def open_model(model: str, preprocess: str | None = None, device: str = "cpu") -
     On a card it takes and gives NumPy's arrays, as those of photos and figures are.
     """
     network = load(model, preprocess=preprocess)
+    beside = Path(f"{model}.onnx")
+    if not Path(model).exists() and beside.is_file():
+        print(f"{model} is a network that minicnn knows; for the file here write {beside}.",
+              file=sys.stderr)  # fmt: skip
     return network.to(device.strip().lower(), hosted=True)
 
 

@@ -31,7 +31,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images
+from minicnn.data import images_for
 from minicnn.drawing import table
 from minicnn.look import DeadFilters, LayerLife, dead_filters
 
@@ -67,8 +67,8 @@ def command(
     context.with_resource(serving(kernel, threads))
     check_device(device)
     check_outputs(out, save)
-    folder = Images(images)
     network = open_model(model, preprocess, device)
+    folder = images_for(images, network)
     out = out or named_after(network.name, Path(images).resolve().name, "dead")
     check_outputs(out, save)
     warn_if_assumed(network)

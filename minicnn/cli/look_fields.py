@@ -30,11 +30,13 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images
+from minicnn.data import Images, images_for
 from minicnn.drawing import table, times
 from minicnn.errors import InputError, UnitError
 from minicnn.look import EffectiveField, Field, effective_field, receptive_fields
 from minicnn.network import Network
+
+NOISE = "noise"
 
 
 @look.command("fields", short_help="Receptive fields: what units see, and what they use.")
@@ -54,7 +56,7 @@ def command(
         typer.Option(
             metavar="IMAGES/|noise",
             help="Measure how much the central unit of the layer uses of each pixel: the mean "
-            "|gradient| over a folder of images, or over noise.",
+            "|gradient| over a folder of images, a data set's test images, or noise.",
         ),
     ] = None,
     channels: Annotated[
@@ -73,6 +75,8 @@ def command(
     """
     check_device(device)
     network = open_model(model, preprocess, device)
+    if effective is not None and effective.strip().lower() == NOISE:
+        effective = NOISE
     names = [network.value_name(name.strip()) for name in (layer or "").split(",") if name.strip()]
     _check(names, unit, photo, effective, out)
     drawn = photo or effective
@@ -85,7 +89,7 @@ def command(
         images = _source(network, effective, seed)
         found = effective_field(network, names[0], images, channels, seed, track=bar)
         print(_summary(found))
-        arrays, figure = found.arrays(), _effective_figure(network, found, images)
+        arrays, figure = found.arrays(), _effective_figure(network, found, effective)
     else:
         x, seen = open_photo(photo, network) if photo else (None, None)
         given = [] if x is None else [x.shape]
@@ -138,17 +142,17 @@ def _summary(found: EffectiveField) -> str:
     )
 
 
-def _effective_figure(network: Network, found: EffectiveField, images: Images) -> figures.Figure:
-    of = "images" if images.array is None else "images of noise"
+def _effective_figure(network: Network, found: EffectiveField, effective: str) -> figures.Figure:
+    of = "images of noise" if effective == NOISE else "images"
     title = f"effective receptive field, {found.images} {of}, {found.channels} channels"
     return figures.effective_field_figure(found, f"{network.name}: {title}")
 
 
 def _source(network: Network, effective: str, seed: int) -> Images:
     """A folder, or eight images of standard normal noise."""
-    if effective.strip().lower() != "noise":
+    if effective != NOISE:
         warn_if_assumed(network)
-        return Images(effective)
+        return images_for(effective, network)
     shape = network.default_shape(next(iter(network.inputs)))
     noise = np.random.default_rng(seed).standard_normal((8, *shape[1:]), np.float32)
     return Images(noise.astype(network.dtype))

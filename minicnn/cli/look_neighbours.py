@@ -35,7 +35,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images
+from minicnn.data import Images, images_for
 from minicnn.data.bundled import bundled_path
 from minicnn.drawing import table
 from minicnn.look import Neighbours, nearest_images
@@ -75,7 +75,7 @@ def command(
     network = open_model(model, preprocess, device)
     layers = [name.strip() for name in (layer or network.logits).split(",") if name.strip()]
     layers = [network.value_name(name) for name in layers]
-    folder = Images(images, pattern=label_pattern)
+    folder = images_for(images, network, label_pattern)
     itself = _itself(folder, query)
     out = out or named_after(network.name, Path(query).stem, "neighbours", *layers)
     check_outputs(out, save)
@@ -116,7 +116,7 @@ def command(
 def _itself(folder: Images, query: str) -> set[int]:
     """The query's own place in the folder, if it lies there."""
     file = bundled_path(query)
-    if not file.is_file():
+    if folder.array is not None or not file.is_file():
         return set()
     return {
         i

@@ -34,7 +34,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images
+from minicnn.data import Images, images_for
 from minicnn.drawing import table
 from minicnn.errors import InputError, UnitError
 from minicnn.look import (
@@ -108,7 +108,7 @@ def unit_command(
     layer, channels = parsed(network, units)
     if not channels and not all_channels:
         raise InputError(f"Which channels of {layer}? Write {layer}:3,17, or add --all-channels.")
-    source = Images(images)
+    source = images_for(images, network)
     out = out or named_after(network.name, layer, "-".join(map(str, channels[:8])))
     checkpoint = checkpoint or Path(f"{out}.part.npz")
     check_outputs(out, save)

@@ -13,6 +13,7 @@ from minicnn.data.bundled import (
 from minicnn.data.datasets import Dataset
 from minicnn.data.images import Batch, Images, unprocessed
 from minicnn.data.labels import imagenet_names
+from minicnn.data.matching import images_for
 from minicnn.data.photo import open_photo, photo, picture
 from minicnn.data.reading import read
 
@@ -30,6 +31,7 @@ __all__ = [
     "bundled_photos",
     "bundled_pictures",
     "imagenet_names",
+    "images_for",
     "open_photo",
     "photo",
     "picture",

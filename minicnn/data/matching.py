@@ -10,17 +10,23 @@ regard to case, blanks and underscores. A name that could be two classes is refu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn.data.cifar import find_cifar
 from minicnn.data.datasets import Dataset
+from minicnn.data.idx import find_idx
+from minicnn.data.images import Images
+from minicnn.data.reading import NAMES, read
 from minicnn.errors import InputError, ShapeError
 from minicnn.structure import Structure, spoken
 
-__all__ = ["matched", "normalised_for"]
+__all__ = ["images_for", "matched", "normalised_for"]
 
 
 def matched(data: Dataset, network: Structure) -> Dataset:
@@ -48,14 +54,8 @@ def matched(data: Dataset, network: Structure) -> Dataset:
     if len(network.inputs) != 1:
         raise InputError(f"{network.name} has {len(network.inputs)} inputs; images go into one.")
     own = normalised_for(data, network)
-    shape, (wanted,) = (1, *data.images.shape[1:]), network.inputs.values()
-    if len(wanted) != 4 or any(
-        w not in (None, n) for w, n in zip(wanted[1:], shape[1:], strict=True)
-    ):
-        raise ShapeError(
-            f"{data.name} has images of {'x'.join(map(str, shape[1:]))}; {network.name} needs "
-            f"{spoken(wanted)} (batch, channels, height, width)."
-        )
+    shape = (1, *data.images.shape[1:])
+    _check_size(data, network)
     scores = network.infer_shapes(shape)[network.logits]
     count = scores[1] if len(scores) > 1 and all(n == 1 for n in scores[2:]) else 0
     if count < 2:
@@ -76,6 +76,68 @@ def normalised_for(data: Dataset, network: Structure) -> Dataset:
     """
     how = network.preprocess
     return data if how is None or network.assumes_preprocess else data.prepared(how)
+
+
+def images_for(
+    where: str | os.PathLike[str], network: Structure, pattern: str | None = None
+) -> Images:
+    """The images of a folder, or the test images of a data set, to look into a network with.
+
+    Parameters
+    ----------
+    where : path-like or str
+        A folder of pictures; or a data set as `read` takes it: a folder with MNIST's or CIFAR-10's
+        files, the archive of these, or a name such as "digits". What exists under a name goes
+        before the name.
+    network : Structure
+        Data sets are normalised as it says that it reads photos.
+    pattern : str, optional
+        A regular expression that finds labels in the names of pictures; see `Images`.
+
+    Returns
+    -------
+    Images
+        Of a data set, labelled by the names of its classes.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder, or no image in it.
+    InputError, ShapeError
+        If a data set is damaged, has images of another size or number of channels than the network
+        takes, or a pattern is given for it.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> images_for("digits", minicnn.load("lenet"))
+    Traceback (most recent call last):
+    minicnn.errors.ShapeError: digits has images of 1x8x8; lenet needs...
+    """
+    path = Path(where)
+    known = path.exists() and (find_cifar(path) or (path.is_dir() and find_idx(path, "test")))
+    if not known and (path.exists() or str(where).casefold() not in NAMES):
+        return Images(where, pattern=pattern)
+    if pattern is not None:
+        raise InputError(
+            f"The images of {where} are labelled by their classes; a label pattern finds labels in "
+            f"names of files. Leave it out."
+        )
+    data = normalised_for(read(where, "test"), network)
+    _check_size(data, network)
+    return Images(data.array(), [data.classes[label] for label in data.labels])
+
+
+def _check_size(data: Dataset, network: Structure) -> None:
+    """Refuse images of another size than the network takes."""
+    shape, wanted = (1, *data.images.shape[1:]), next(iter(network.inputs.values()))
+    if len(wanted) != 4 or any(
+        w not in (None, n) for w, n in zip(wanted[1:], shape[1:], strict=True)
+    ):
+        raise ShapeError(
+            f"{data.name} has images of {'x'.join(map(str, shape[1:]))}; {network.name} needs "
+            f"{spoken(wanted)} (batch, channels, height, width)."
+        )
 
 
 def _numbered(data: Dataset, network: Structure, count: int) -> dict[str, Any]:

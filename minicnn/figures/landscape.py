@@ -8,7 +8,7 @@ drawn like the highest level.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,13 +71,14 @@ def landscapes_figure(
     options: dict[str, Any] = {"subplot_kw": {"projection": "3d"}} if style == "surface" else {}
     axes = figure.subplots(1, len(found), squeeze=False, **options)[0]
     shown: Any = None
+    above = any(_is_above(one, levels) for one in found.values())
     for axis, (caption, one) in zip(axes, found.items(), strict=True):
         if style == "surface":
             shown = _draw_relief(axis, one, levels, norm, log)
             if len(found) == 1:  # beside another there is no room for it
                 axis.set_zlabel("loss", fontsize=8)
         else:
-            shown = draw_contours(axis, one, levels, norm, style == "filled")
+            shown = draw_contours(axis, one, levels, norm, style == "filled", above=above)
             axis.set_xlabel("first direction")
             axis.set_box_aspect(1)
             axis.legend(fontsize=8, framealpha=0.9, handletextpad=0.2)
@@ -85,7 +86,7 @@ def landscapes_figure(
     if style != "surface":
         axes[0].set_ylabel("second direction")
     if style != "contour":
-        _loss_bar(figure, shown, list(axes), levels, log)
+        _loss_bar(figure, shown, list(axes), levels, log, above)
     return figure
 
 
@@ -115,7 +116,8 @@ def trajectory_figure(
     figure = Figure(figsize=(6.6, 5.4), layout="constrained")
     figure.suptitle(title, fontsize=12)
     axis = figure.subplots()
-    shown = draw_contours(axis, found, levels, norm, True, origin=False)
+    above = _is_above(found, levels)
+    shown = draw_contours(axis, found, levels, norm, True, origin=False, above=above)
     x, y = path.coordinates.T
     axis.plot(x, y, "-o", color="#ffffff", linewidth=2.6, markersize=4.5, zorder=3)
     axis.plot(x, y, "-o", color="#b2182b", linewidth=1.4, markersize=3, zorder=4)
@@ -129,7 +131,7 @@ def trajectory_figure(
     shares = 100 * path.explained
     axis.set_xlabel(f"first principal direction ({shares[0]:.1f} % of the variance)")
     axis.set_ylabel(f"second principal direction ({shares[1]:.1f} %)")
-    _loss_bar(figure, shown, [axis], levels, log)
+    _loss_bar(figure, shown, [axis], levels, log, above)
     return figure
 
 
@@ -140,13 +142,18 @@ def draw_contours(
     norm: Normalize,
     filled: bool,
     origin: bool = True,
+    above: bool = False,
 ) -> QuadContourSet:
-    """Contours of one surface, with the network and its lowest point marked."""
+    """Contours of one surface, with the network and its lowest point marked.
+
+    `above` says whether the bar of colours is to end in an arrow.
+    """
     assert found.ys is not None
     loss = _clipped(found.loss, levels)
     shown = None
     if filled:
-        shown = axis.contourf(found.xs, found.ys, loss, levels, cmap=COLOURS, norm=norm)
+        shown = axis.contourf(found.xs, found.ys, loss, levels, cmap=COLOURS, norm=norm,
+                              extend=_ends(above))  # fmt: skip
     colours: dict[str, Any] = {"colors": "white"} if filled else {"cmap": COLOURS, "norm": norm}
     lines = axis.contour(found.xs, found.ys, loss, levels, linewidths=0.6 if filled else 1.0,
                          **colours)  # fmt: skip
@@ -213,10 +220,22 @@ def _clipped(loss: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return np.clip(known, levels[0], levels[-1])
 
 
-def _loss_bar(figure: Figure, shown: Any, axes: list[Axes], levels: np.ndarray, log: bool) -> None:
+def _is_above(found: Surface, levels: np.ndarray) -> bool:
+    """Whether some losses are drawn like the highest level, though they lie above it."""
+    return not bool((found.loss <= levels[-1] * (1 + 1e-9)).all())
+
+
+def _ends(above: bool) -> Literal["max", "neither"]:
+    return "max" if above else "neither"
+
+
+def _loss_bar(
+    figure: Figure, shown: Any, axes: list[Axes], levels: np.ndarray, log: bool, above: bool
+) -> None:
     is_relief = not isinstance(shown, QuadContourSet)
     bar = figure.colorbar(shown, ax=axes, label="loss", shrink=0.8 if is_relief else 1.0,
-                          pad=0.1 if is_relief else 0.04)  # fmt: skip
+                          pad=0.1 if is_relief else 0.04,
+                          extend=_ends(above))  # fmt: skip
     if log and is_relief:  # its colours stand for logarithms
         bar.ax.yaxis.set_major_formatter(lambda value, _: _spoken(10.0**value))
     elif log:

@@ -165,7 +165,9 @@ def some(images: Images, most: int, seed: int = 0) -> Images:
     chosen = np.sort(np.random.default_rng(seed).choice(len(images), most, replace=False))
     labels = [images.labels[i] for i in chosen]
     if images.array is not None:
-        return Images(images.array[chosen], labels)
+        found = Images(images.array[chosen], labels)
+        found.names = [images.names[i] for i in chosen]
+        return found
     return Images([images.path(int(i)) for i in chosen], labels)
 
 
