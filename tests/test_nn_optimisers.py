@@ -334,3 +334,10 @@ def test_label_smoothing_is_a_share():
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="label_smoothing"):
             F.cross_entropy(Tensor([[1.0, 2.0]]), [0], label_smoothing=share)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("lr", "rate"), ("weight_decay", "decay")])
+def test_torchs_settings_are_told_apart(theirs, ours):
+    w = Tensor(np.ones(3, np.float32), requires_grad=True)
+    with pytest.raises(TypeError, match=f"AdamW calls {theirs} {ours}"):
+        nn.AdamW([w], **{theirs: 0.1})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["told"]
+__all__ = ["SETTINGS", "told"]
 
 THINGS = {
     "ModuleList": "a list or tuple of modules as an attribute does",
@@ -18,6 +18,9 @@ THINGS = {
     "utils": "nn.clip_gradients, nn.gradient_norm",
     "DataLoader": "minicnn.data.Batches, or give nn.fit the data set itself",
 }
+
+SETTINGS = {"lr": "rate", "weight_decay": "decay", "eps": "epsilon", "params": "parameters"}
+"""What optimisers call torch's settings."""
 
 
 def told(name: str) -> str:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
+from typing import Any, Self
 
 import numpy as np
 
 from minicnn import kernels
 from minicnn.errors import InputError
 from minicnn.kernels.devices import as_array, beside, on_gpu
+from minicnn.nn.names import SETTINGS
 from minicnn.planning.packs import may_learn
 from minicnn.tensor import Tensor
 
@@ -42,6 +44,12 @@ class Optimiser:
     """
 
     slots: tuple[str, ...] = ()  # what is remembered, one array a parameter each
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Tell users of torch what their settings are called here."""
+        for name in settings.keys() & SETTINGS.keys():
+            raise TypeError(f"{cls.__name__} calls {name} {SETTINGS[name]}.")
+        return super().__new__(cls)
 
     def __init__(
         self,
