@@ -8,7 +8,9 @@ import pytest
 from block_cases_more import CASES
 
 from minicnn import Tensor, grad
-from minicnn.blocks import Kept
+from minicnn.blocks import AveragePool, AverageUnpool, Kept
+from minicnn.kernels.gpu.graphs import Uncapturable, capture
+from minicnn.planning.card import CAPTURABLE
 
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -63,3 +65,21 @@ def test_tensors(cupy, case):
     for a, b in zip(got, wanted):
         assert str(a.device) == "cuda:0"
         np.testing.assert_allclose(a.numpy(), b.data, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if isinstance(c.values[0].block, CAPTURABLE)])
+def test_captured_and_replayed(cupy, case):
+    """A graph reads its operands anew: nothing of the run that was captured stays in it."""
+    moved, block = on_card(cupy, case.single), case.block.on("cuda:0")
+    block.forward(*moved)  # whose tables are there from now on
+    if isinstance(block, (AveragePool, AverageUnpool)) and moved[0].ndim != 4:
+        with pytest.raises(Uncapturable, match="would be copied"):  # the reference's counts
+            capture(cupy, lambda: block.forward(*moved)[0])
+        return
+    graph = capture(cupy, lambda: block.forward(*moved)[0])
+    others = [o * o.dtype.type(0.75) if o.dtype.kind == "f" else o for o in case.single]
+    for there, other in zip(moved, others):
+        there[...] = cupy.array(other)
+    graph.launch()
+    expected, _ = case.block.forward(*others)
+    np.testing.assert_allclose(graph.result.get(), expected, rtol=2e-3, atol=2e-3)

@@ -5,6 +5,7 @@ import pytest
 
 import minicnn
 from minicnn import blocks, kernels
+from minicnn import functional as F
 from minicnn.errors import DeviceError
 from minicnn.kernels import reference
 from minicnn.kernels.devices import no_transfers
@@ -33,6 +34,44 @@ def test_put_add(cupy, rng, name, dtype):
         np.testing.assert_array_equal(got.get(), wanted)  # added in the same order
     across = cupy.array(p.transpose().copy()).transpose()
     np.testing.assert_array_equal(moving.put_add(across, indices, axis, size).get(), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64"])
+@pytest.mark.parametrize("there", [False, True])
+def test_indices_of_any_type(cupy, rng, dtype, there):
+    size, taken = (100, 300) if "8" in dtype else (50_000, 60_000)  # a product above 2^31
+    p = rng.integers(-9, 9, taken).astype(np.float32)
+    indices = rng.integers(0, size, taken).astype(dtype)
+    got = kernels.put_add(cupy.array(p), cupy.array(indices) if there else indices, 0, size)
+    wanted = np.bincount(indices.astype(int), p, size)
+    np.testing.assert_array_equal(got.get(), wanted)
+
+
+def test_indices_count_from_the_end_or_are_refused(cupy):
+    p = cupy.array(np.array([1, 2, 4], np.float32))
+    got = kernels.put_add(p, np.array([-1, 0, -1]), 0, 3)
+    np.testing.assert_array_equal(got.get(), [2, 0, 5])
+    with pytest.raises(IndexError, match="from 0 to 3 of 3"):
+        kernels.put_add(p, np.array([0, 3, 1]), 0, 3)
+
+
+def test_indices_cross_once(cupy, rng):
+    """Padding, taking and resizing send back without the host, once they have done so."""
+    numbers = cupy.array(rng.standard_normal((1, 2, 6, 6)).astype(np.float32))
+    x = minicnn.Tensor(numbers, requires_grad=True)
+    indices = np.array([0, 0])
+    take = blocks.Take(np.array([3, 1, 1]), 2)
+    works = [
+        lambda: F.pad(x, (1, 2, 1, 1), mode="reflect"),
+        lambda: x[indices],
+        lambda: take(x),
+    ]
+    for work in works:
+        work().sum().backward()
+        before = x.grad.data.get()
+        with no_transfers():
+            work().sum().backward()
+        np.testing.assert_array_equal(x.grad.data.get(), before)
 
 
 def test_integers_are_added_by_the_reference(cupy):

@@ -10,6 +10,7 @@ from minicnn import Tensor, functional, kernels, landscape, nn, seeds
 from minicnn.errors import DeviceError, InputError
 from minicnn.kernels import devices
 from minicnn.kernels.devices import no_transfers
+from minicnn.kernels.gpu.graphs import Uncapturable
 from minicnn.planning import captured
 
 RULES = ("salinet", "deconvnet", "desalinet")
@@ -60,14 +61,76 @@ def test_graphs_give_their_memory_back(cupy, pair, digits, monkeypatch):
     assert "launched as one" in str(card.explain_plan(one))
 
 
-def test_what_is_not_captured_says_why(cupy, rng):
-    class Padded(nn.Module):
-        def forward(self, x):
-            return functional.pad(functional.relu(x), (1, 1, 1, 1), mode="reflect")
+def test_plans_that_take_turns_stop_capturing(cupy, pair, digits, monkeypatch):
+    _, card = pair
+    made, capture = [], captured.capture
+    monkeypatch.setattr(captured, "capture", lambda *work: made.append(1) or capture(*work))
+    monkeypatch.setattr(captured, "SHARE", 0.0)
+    for _ in range(16):
+        for n in (1, 2):
+            card(cupy.array(digits[:n]))
+    assert len(made) <= 8
 
-    card = Padded().network((1, 9, 9)).to("cuda")
+
+def test_graphs_give_way_where_there_is_no_memory(cupy, pair, digits, monkeypatch):
+    net, card = pair
+    one, two = (cupy.array(digits[:n]) for n in (1, 2))
+    for _ in range(3):
+        card(one)
+    failures, capture = [MemoryError("full")], captured.capture
+
+    def captured_later(*work):
+        if failures:
+            raise Uncapturable("there is no memory") from failures.pop()
+        return capture(*work)
+
+    monkeypatch.setattr(captured, "capture", captured_later)
+    for _ in range(3):
+        close(card(two).get(), net(digits))
+    assert "launched as one" in str(card.explain_plan(two))
+    assert "launched as one" not in str(card.explain_plan(one))
+    close(card(one).get(), net(digits[:1]))
+
+
+def test_what_is_not_captured_says_why(cupy, rng):
+    class Largest(nn.Module):
+        def forward(self, x):
+            return functional.amax(functional.relu(x), (2, 3))
+
+    card = Largest().network((1, 9, 9)).to("cuda")
     text = str(card.explain_plan(cupy.array(np.zeros((1, 1, 9, 9), np.float32))))
-    assert re.search(r"launched kernel by kernel, for Pad\w* at \S+ may copy", text)
+    assert re.search(r"launched kernel by kernel, for Max at \S+ may copy", text)
+
+
+def test_padding_and_resizing_are_captured(cupy, rng):
+    """As style networks have them, and forwards and back."""
+
+    class Drawing(nn.Module):
+        def __init__(self):
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.last = nn.Conv2d(8, 3, 3)
+
+        def forward(self, x):
+            x = functional.relu(self.conv(functional.pad(x, (1, 1, 1, 1), mode="reflect")))
+            x = functional.interpolate(x, scale_factor=2, mode="nearest")
+            return self.last(functional.gelu(functional.pad(x, (1, 1, 1, 1), mode="reflect")))
+
+    net = nn.initialise(Drawing()).network((3, 8, 8))
+    card = net.to("cuda")
+    for _ in range(4):
+        x = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
+        there, host = card.record(cupy.array(x)), net.record(x)
+        close(there.output.get(), host.output)
+        p = rng.standard_normal(host.output.shape).astype(np.float32)
+        close(there.backward(cupy.array(p)).get(), host.backward(p), 1e-4)
+    x = cupy.array(x)
+    for _ in range(3):  # a record keeps more than a run, and is a plan of its own
+        card(x)
+    assert "launched as one" in str(card.explain_plan(x))
+    back = there.reverse()
+    for _ in range(3):
+        back(cupy.array(p))
+    assert "launched as one" in str(back.explain_plan(cupy.array(p)))
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import kernels
 from minicnn.blocks.arithmetic import BroadcastTo
 from minicnn.blocks.base import Block, Kept, Shape
 from minicnn.blocks.shape import Reshape
 from minicnn.errors import NotDifferentiableError, ShapeError
+from minicnn.kernels import as_array
 
 __all__ = ["Einsum"]
 
@@ -88,9 +88,7 @@ class Einsum(Block):
     def forward(self, *operands: np.ndarray) -> tuple[np.ndarray, None]:
         terms, output, _ = self._named(tuple(o.shape for o in operands))
         # ready-made letters: NumPy's own ellipsis does not sum what the output leaves out
-        return kernels.as_array(
-            kernels.einsum(*operands, equation=f"{','.join(terms)}->{output}")
-        ), None
+        return as_array(np.einsum(f"{','.join(terms)}->{output}", *operands, optimize=True)), None
 
     def transposed(self, kept: Kept, wrt: int = 0) -> Callable[[Any], Any]:
         terms, output, lengths = self._named(kept.shapes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor
 from typing import Any
 
@@ -19,6 +20,15 @@ from minicnn.blocks.sight import Box
 from minicnn.errors import InputError, ShapeError
 
 __all__ = ["Resize"]
+
+
+@lru_cache(256)
+def _kept_taps(*settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`resize_taps`, worked out once; tables of equal settings are the same arrays."""
+    found = resize_taps(*settings)
+    for table in found:
+        table.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Resize(Block):
 
     def _taps(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         out = self.length(size)
-        return resize_taps(
+        return _kept_taps(
             size, out, self.factor or self.ratio or out / size, self.mode, self.coordinates,
             self.nearest, self.cubic_a, self.exclude_outside, self.antialias, self.roi,
         )  # fmt: skip

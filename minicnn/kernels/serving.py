@@ -22,7 +22,7 @@ from minicnn.kernels.registry import choose, overruled
 
 __all__ = [
     "adam", "added", "all_finite", "average_pool", "average_unpool", "batch_norm",
-    "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose", "einsum",
+    "batch_norm_transposed", "batch_statistics", "conv", "conv_filter", "conv_transpose",
     "gather", "linear", "log_softmax", "lrn", "lrn_transposed", "masked", "matmul", "max_pool",
     "parts", "pixel_sum", "plane_means", "put_add", "relu", "set_threads", "sgd", "softmax",
     "unpool", "unpool_center",
@@ -259,13 +259,6 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
         return dense.matmul(a, b)
     return np.matmul(a, b)
-
-
-@_by_device
-def einsum(first: np.ndarray, *others: np.ndarray, equation: str) -> np.ndarray:
-    """Sums of products over named axes, as numpy.einsum defines them."""
-    found: np.ndarray = np.einsum(equation, first, *others, optimize=True)
-    return found
 
 
 @_by_device

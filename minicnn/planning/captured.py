@@ -1,8 +1,8 @@
 """A card's plan as a CUDA graph, with the memory that it reads and writes.
 
-A run copies the inputs in, launches the graph, and copies the results out. Graphs together hold a
-quarter of a card's memory at most: those that ran longest ago give theirs back, and their plans
-capture anew when they are used again.
+A run copies the inputs in, launches the graph, and copies the results out. Where all graphs of a
+card hold more than a quarter of its memory, or a new one finds none, those that ran longest ago
+give theirs back, and their plans capture anew when they are used again.
 
 All masks and switches of a run lie in one buffer, so that they leave in one copy; and those that
 come from another network (a reversed network gets its forward run's) enter in one, if they come as
@@ -22,7 +22,7 @@ import numpy as np
 
 from minicnn.kernels import Packed
 from minicnn.kernels.devices import module_of
-from minicnn.kernels.gpu.graphs import Graph, capture
+from minicnn.kernels.gpu.graphs import Graph, Uncapturable, capture
 from minicnn.kernels.gpu.images import card_memory, empty, new_image
 
 __all__ = ["Captured", "KeptBits"]
@@ -33,6 +33,7 @@ Statistics = dict[str, Packed]
 
 SHARE = 0.25  # of a card's memory, for graphs
 _graphs: weakref.WeakSet[Captured] = weakref.WeakSet()
+_making_room = threading.Lock()
 _turns = count()
 
 
@@ -101,11 +102,22 @@ class Captured:
         self._done: Any = None  # when the last run will be
         self._lock, self._turn = threading.Lock(), next(_turns)
         self._fill(inputs, bits)
-        self.graph: Graph | None = capture(
-            module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
-        )
-        self._make_room(card_memory(first))
-        _graphs.add(self)
+
+        def captured() -> Graph:
+            return capture(
+                module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
+            )
+
+        self.graph: Graph | None = None
+        try:
+            self.graph = captured()
+        except Uncapturable as error:
+            if not isinstance(error.__cause__, MemoryError) or not self._make_room(0):
+                raise
+            self.graph = captured()
+        self._make_room(int(SHARE * card_memory(first)))
+        with _making_room:
+            _graphs.add(self)
 
     @property
     def nbytes(self) -> int:
@@ -113,13 +125,19 @@ class Captured:
         graph = self.graph
         return graph.nbytes if graph else 0
 
-    def _make_room(self, memory: int) -> None:
-        """Have the graphs of this card that ran longest ago give back what is above the share."""
-        others = [each for each in list(_graphs) if each.device == self.device]
-        above = self.nbytes + sum(each.nbytes for each in others) - SHARE * memory
-        for each in sorted(others, key=lambda each: each._turn):
-            if above > 0:
-                above -= each._release()
+    def _make_room(self, most: int) -> int:
+        """Have the card's other graphs give memory back, those first that ran longest ago.
+
+        Until all hold no more than `most`; gives how much came back.
+        """
+        given = 0
+        with _making_room:
+            others = [each for each in list(_graphs) if each.device == self.device]
+            held = self.nbytes + sum(each.nbytes for each in others)
+            for each in sorted(others, key=lambda each: each._turn):
+                if held - given > most:
+                    given += each._release()
+        return given
 
     def _release(self) -> int:
         """Give the memory back, and say how much it was; 0 from a graph that is being run."""
@@ -129,6 +147,7 @@ class Captured:
             if self._done is not None:
                 self._done.synchronize()
             held, self.graph = self.nbytes, None
+            self._inputs, self._bits, self._store, self._buffer = {}, {}, None, None
             return held
         finally:
             self._lock.release()

@@ -17,19 +17,29 @@ import numpy as np
 
 from minicnn.blocks import (
     LRN,
+    Abs,
     Add,
     AveragePool,
     AverageUnpool,
     BatchNorm,
     BroadcastTo,
+    Celu,
     Clip,
     Concat,
     Conv,
     ConvTranspose,
+    Cos,
+    DepthToSpace,
     Divide,
+    Elu,
+    Erf,
     Exp,
     Flatten,
     Gather,
+    Gelu,
+    GroupNormalise,
+    HardSigmoid,
+    HardSwish,
     Identity,
     LeakyReLU,
     Linear,
@@ -38,23 +48,46 @@ from minicnn.blocks import (
     LRNTransposed,
     Mask,
     MatMul,
+    Maximum,
     MaxPool,
     Mean,
+    Minimum,
+    Mish,
     Multiply,
+    Normalise,
     Packed,
+    Pad,
+    PadFromInside,
     Place,
+    Power,
+    PReLU,
+    PutAdd,
     ReLU,
+    Resample,
+    ResampleTransposed,
     Reshape,
+    Resize,
     Scale,
+    Selu,
     Shape,
     Sigmoid,
+    Sign,
+    Sin,
     Slice,
     Softmax,
+    Softplus,
+    Softsign,
+    SpaceToDepth,
+    Sqrt,
     Squeeze,
     Stacked,
     Subtract,
     Sum,
+    SumTo,
+    Swish,
+    Take,
     Tanh,
+    ThresholdedReLU,
     Transpose,
     Unpool,
     UnpoolCenter,
@@ -74,12 +107,31 @@ from minicnn.planning.packs import Packs
 __all__ = ["CardPlan"]
 
 CAPTURABLE = (
-    *(Add, AveragePool, AverageUnpool, BatchNorm, BroadcastTo, Clip, Divide, Exp, Flatten, Gather),
-    *(Identity, LeakyReLU, Log, LogSoftmax, LRN, LRNTransposed, Mask, MaxPool, Mean, Multiply),
-    *(Place, ReLU, Reshape, Scale, Sigmoid, Slice, Softmax, Squeeze, Subtract, Sum, Tanh),
-    *(Transpose, Unpool, UnpoolCenter, Unsqueeze),
+    *(Abs, Add, AveragePool, AverageUnpool, BatchNorm, BroadcastTo, Celu, Clip, Cos, DepthToSpace),
+    *(Divide, Elu, Erf, Exp, Flatten, Gather, Gelu, GroupNormalise, HardSigmoid, HardSwish),
+    *(Identity, LeakyReLU, Log, LogSoftmax, LRN, LRNTransposed, Mask, Maximum, MaxPool, Mean),
+    *(Minimum, Mish, Multiply, Normalise, Pad, PadFromInside, Place, Power, PReLU, PutAdd, ReLU),
+    *(
+        Resample,
+        ResampleTransposed,
+        Reshape,
+        Resize,
+        Scale,
+        Selu,
+        Sigmoid,
+        Sign,
+        Sin,
+        Slice,
+        Softmax,
+    ),
+    *(Softplus, Softsign, SpaceToDepth, Sqrt, Squeeze, Subtract, Sum, SumTo, Swish, Take, Tanh),
+    *(ThresholdedReLU, Transpose, Unpool, UnpoolCenter, Unsqueeze),
 )
-"""Blocks whose work is kernels on arrays of the card alone; what is not here is not captured."""
+"""Blocks whose work is kernels on arrays of the card alone, once tables of theirs lie there.
+
+What is not here is not captured: CuPy's own functions may copy from the host without a word, and a
+graph would copy from memory that is gone.
+"""
 
 ELEMENTWISE = (Add, Divide, Exp, Log, Multiply, Scale, Sigmoid, Subtract, Tanh)
 """Blocks without a statistic that do the same to every number."""
@@ -115,7 +167,7 @@ class CardPlan:
         self._bits = [n.name for n in nodes if n.block.bound()]
         self._notes: dict[str, str] = {}
         self._constants: dict[str, Any] = {}
-        self._runs, self._lock = 0, threading.Lock()
+        self._runs, self._wait, self._lock = 0, 1, threading.Lock()
         self._captured: Captured | None = None
         blocks = {name: self.nodes[name] for name in sorted(self.keeping)}
         self._kept = KeptBits({
@@ -185,7 +237,7 @@ class CardPlan:
         bits.update(given or {})
         with self._lock:
             self._runs += 1
-            if self._captured is None and self._runs > 1 and not self.why_eager:
+            if self._captured is None and self._runs > self._wait and not self.why_eager:
                 try:
                     self._captured = Captured(self.compute, self._kept, inputs, bits)
                 except Uncapturable as error:
@@ -194,7 +246,8 @@ class CardPlan:
                 found = self._captured.run(inputs, bits)
                 if found is not None:
                     return found
-                self._captured, self._runs = None, 1  # it gave its memory back
+                # it gave its memory back; plans that take turns would only capture, so wait longer
+                self._captured, self._runs, self._wait = None, 1, 2 * self._wait
         buffer = self._kept.buffer(next(iter(inputs.values())))
         return self.compute(inputs, bits, buffer), self._kept.within(buffer)
 
@@ -369,16 +422,19 @@ class CardPlan:
     @property
     def note(self) -> str:
         """Whether runs are launched as one graph, and if not why."""
+        captured = self._captured
         if self.why_eager:
             return f"launched kernel by kernel, for {self.why_eager}"
-        if self._captured is None or self._captured.graph is None:
-            return "the second run with these shapes is captured as a CUDA graph"
+        if captured is None or captured.graph is None:
+            when = "second" if self._wait == 1 else f"{self._wait + 1}th"
+            return f"the {when} run with these shapes is captured as a CUDA graph"
         return "captured as a CUDA graph: launched as one"
 
     @property
     def arena_bytes(self) -> int:
         """Bytes that the captured graph holds; 0 before there is one."""
-        return self._captured.nbytes if self._captured else 0
+        captured = self._captured
+        return captured.nbytes if captured else 0
 
     def explained(self) -> list[tuple[str, str, str, Shape]]:
         """For each step: what runs as one, by which kernel and why, and the result's shape."""

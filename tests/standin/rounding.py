@@ -26,13 +26,10 @@ core = SimpleNamespace(
 
 
 def multiplied(a, b, **out):
-    """a b."""
-    return np.matmul(_rounded(a), _rounded(b), **out)
-
-
-def summed(equation, *operands, **how):
-    """Sums of products over named axes."""
-    return np.einsum(equation, *map(_rounded, operands), **how)
+    """a b; stacks of matrices are never rounded."""
+    if max(a.ndim, b.ndim) <= 2:
+        a, b = _rounded(a), _rounded(b)
+    return np.matmul(a, b, **out)
 
 
 def _rounded(x):

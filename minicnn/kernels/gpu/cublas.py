@@ -1,7 +1,8 @@
 """Products by cuBLAS, and with them 1x1 convolutions at stride 1.
 
 cuBLAS computes in float32, whatever CUPY_TF32 says. `minicnn.using(tf32=True)` lets it round what
-it multiplies to TF32, which has 10 bits behind the point for 23, and runs on tensor cores.
+it multiplies to TF32, which has 10 bits behind the point for 23, and runs on tensor cores; CuPy
+asks for that for single matrices, not for stacks of them.
 
 Its last bits may change with the batch, so of convolutions it serves those that ask for it by name,
 or where a measurement found it the fastest: `minicnn.using(conv2d="cublas")`,
@@ -11,8 +12,6 @@ or where a measurement found it the fastest: `minicnn.using(conv2d="cublas")`,
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,40 +22,29 @@ from minicnn.kernels.gpu.images import channels_last, new_image
 from minicnn.kernels.problems import Convolution
 from minicnn.kernels.registry import overruled
 
-__all__ = ["conv", "conv_transpose", "einsum", "matmul", "why_not"]
+__all__ = ["conv", "conv_transpose", "matmul", "why_not"]
 
 _rounding = threading.Lock()  # how CuPy asks cuBLAS to compute holds for the whole process
 
 
-@contextmanager
-def _as_asked(like: Any) -> Iterator[Any]:
-    """CuPy, which within this context has cuBLAS compute on arrays like this as is asked for."""
-    module = module_of(like)
-    routines = module._core._routines_linalg
-    exact, rounded = routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32
-    wanted = rounded if overruled().get("tf32") else exact
-    with _rounding:
-        if np.dtype(like.dtype) != np.float32 or routines.get_compute_type(like.dtype) == wanted:
-            yield module
-            return
-        before = routines.get_compute_type(like.dtype)
-        routines.set_compute_type(like.dtype, wanted)
-        try:
-            yield module
-        finally:
-            routines.set_compute_type(like.dtype, before)
-
-
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
-    """a b of matrices, or stacks of them."""
-    with _as_asked(a) as module:
+    """a b of matrices, or stacks of them; CuPy rounds stacks never."""
+    module = module_of(a)
+    if np.dtype(a.dtype) != np.float32 or max(a.ndim, b.ndim) > 2:
         return module.matmul(a, b, out=out)
-
-
-def einsum(equation: str, *operands: Any) -> Any:
-    """Sums of products over named axes, as numpy.einsum has them."""
-    with _as_asked(operands[0]) as module:
-        return module.einsum(equation, *operands, optimize=True)
+    with _rounding:
+        routines = module._core._routines_linalg
+        exact, rounded = routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32
+        before, wanted = routines.get_compute_type(a.dtype), exact
+        if overruled().get("tf32"):
+            wanted = rounded
+        if before == wanted:
+            return module.matmul(a, b, out=out)
+        routines.set_compute_type(a.dtype, wanted)
+        try:
+            return module.matmul(a, b, out=out)
+        finally:
+            routines.set_compute_type(a.dtype, before)
 
 
 def why_not(problem: Convolution) -> str:
@@ -69,8 +57,9 @@ def why_not(problem: Convolution) -> str:
 def _product(x: Any, matrix: Any, b: Any) -> Any:
     """Each pixel's channels times a matrix (in, out), plus b."""
     y = new_image(x, (x.shape[0], matrix.shape[1], *x.shape[2:]))
-    rows = channels_last(x).transpose(0, 2, 3, 1)
-    matmul(rows, matrix, out=y.transpose(0, 2, 3, 1))
+    rows = module_of(x).ascontiguousarray(channels_last(x).transpose(0, 2, 3, 1))
+    flat = y.transpose(0, 2, 3, 1).reshape(-1, y.shape[1])  # y's own memory, one matrix
+    matmul(rows.reshape(-1, x.shape[1]), matrix, out=flat)
     if b is not None:
         y += b.reshape(-1, 1, 1)
     return y

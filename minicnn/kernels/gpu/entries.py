@@ -25,7 +25,7 @@ __all__ = ["built_in"]
 
 CUDNN = "by NVIDIA's cuDNN, where it is installed"
 FLOPS, BYTES, START = 2e13, 2e12, 4e-6  # a second each; seconds until a kernel runs
-TURN = 3e-7  # seconds from a read of memory to the next that waits for it
+TURN, HIDDEN = 3e-7, 32  # seconds from a read to the next; how many hide behind other blocks
 
 
 def _product(rows: int, inner: int, columns: int) -> int:
@@ -50,12 +50,13 @@ def _implicit(problem: Convolution) -> float:
 
 
 def _narrow(problem: Convolution) -> float:
-    """As the product, of eight columns; no faster than one block goes through its slabs."""
+    """As the product, of eight columns; blocks go through many slabs one by one."""
     phases, pixels = _phases(problem)
     inner = blocks_of(problem.window.volume, phases) * blocks_of(problem.depth, SLAB)
     rows = phases * blocks_of(blocks_of(pixels, phases), ROWS) * ROWS
     flops = 2 * rows * inner * SLAB * 8
-    return max(flops / FLOPS, inner * TURN) + problem.bytes / BYTES + START
+    waiting = max(0, inner - HIDDEN) * TURN
+    return flops / FLOPS + problem.bytes / BYTES + START + waiting
 
 
 def _winograd(made: int) -> Callable[[Convolution], float]:

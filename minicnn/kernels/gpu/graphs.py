@@ -25,19 +25,21 @@ class Uncapturable(Exception):
 
 
 class Graph:
-    """Captured work, its result, and the memory that both live in."""
+    """Captured work, its result, and the memory that both live in.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of the card's memory that it holds.
+    """
 
     def __init__(self, graph: Any, result: Any, pool: Any) -> None:
         self._graph, self.result, self._pool = graph, result, pool
+        self.nbytes = int(pool.total_bytes())  # of the current card, on which it was captured
 
     def launch(self) -> None:
         """Do the work again, on the current stream."""
         self._graph.launch()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the card's memory that the graph holds."""
-        return int(self._pool.total_bytes())
 
 
 def capture(cupy: Any, work: Callable[[], Any]) -> Graph:

@@ -174,11 +174,6 @@ def matmul(a: Any, b: Any) -> Any:
     return cublas.matmul(a, b)
 
 
-def einsum(first: Any, *others: Any, equation: str) -> Any:
-    """Sums of products over named axes, by cuBLAS where it can."""
-    return cublas.einsum(equation, first, *others)
-
-
 def put_add(p: Any, indices: Any, axis: int, size: int) -> Any:
     """See `reference.put_add`."""
     return (moving if _floats(p) else reference).put_add(p, indices, axis, size)

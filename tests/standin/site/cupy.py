@@ -8,3 +8,4 @@ import sys
 from standin import cupy_module
 
 sys.modules["cupy"] = cupy_module
+sys.modules["cupyx.scipy.special"] = cupy_module.special

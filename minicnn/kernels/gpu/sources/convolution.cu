@@ -6,7 +6,8 @@
 // the image as they are needed.) Rows of the product are pixels of the result, columns its
 // channels, and the inner index runs over taps and, within one, channels.
 //
-// Where a pixel reads for a tap, and what phases are, is told in walk.cuh; a block works on one phase.
+// Where a pixel reads for a tap, and what phases are, is told in walk.cuh; a block works on one
+// phase.
 //
 // A block computes ROWS x COLUMNS of the result, a thread 8 x 8. Slabs of 8 inner indices pass
 // through two buffers in shared memory: while one is multiplied, the next is fetched.

@@ -12,7 +12,7 @@
 #define PIXEL_PARAMETERS int height, int width, int channels, long long items
 
 // s^-beta and s^(-beta - 1). AlexNet's beta needs two roots only, good to a few units in the last
-// place, which a card has in a fifth of the time that exact roots and divisions take.
+// place, which take a card a fifth of the instructions of exact roots and divisions.
 struct Powers {
     T once, steeper;
 
@@ -88,7 +88,8 @@ extern "C" __global__ void lrn(const T* x, long long x_image, int x_row, int x_p
             sums[i] = far_squares(pixel, at.channel + i, channels, before, after);
     }
 #pragma unroll
-    for (int i = 0; i < 8; i++) sums[i] = v[i + REACH] * Powers(sums[i] * alpha_each + bias, beta).once;
+    for (int i = 0; i < 8; i++)
+        sums[i] = v[i + REACH] * Powers(sums[i] * alpha_each + bias, beta).once;
     store8(y + at.pixel * channels + at.channel, at.count, sums);
 }
 

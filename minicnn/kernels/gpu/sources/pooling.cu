@@ -43,9 +43,8 @@ struct Windows {
         : end(place + pad), stride(stride), dilation(dilation) {
         const int reach = dilation * (kernel - 1);
         const int latest = end < 0 ? -1 : (int)((unsigned)end / (unsigned)stride);
-        first = latest + 1;  // and down from there: fewer steps than another division, mostly
-        while (first > 0 && end - stride * (first - 1) <= reach) first--;
-        last = smaller(windows, latest + 1);
+        first = last = smaller(windows, latest + 1);
+        while (first > 0 && end - stride * (first - 1) <= reach) first--;  // few, mostly
     }
 
     // The window's tap at the place; -1 where the place lies between two.

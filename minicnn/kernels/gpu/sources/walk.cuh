@@ -6,6 +6,7 @@
 //
 // so transposed pixels fall into `stride` phases, each with taps of its own that all divide, and no
 // multiplication is with a zero in between.
+
 // One axis of the walk: which taps a phase has, and where they read.
 struct Axis {
     int count, first, step;  // taps first, first + step, ...
