@@ -3,7 +3,8 @@
     python benchmarks/gpu.py --out gpu-results.json             # half an hour
     python benchmarks/gpu.py --parts tests,kernels --seconds 0.1
 
-tests       pytest -n 0 -m gpu: blocks, rules, real networks, commands: the card against the CPU
+tests       pytest -n 0 -m gpu: blocks, rules, real networks, commands: the card against the CPU;
+            always on the first card
 kernels     VGG-16's convolutions by every kernel, pooling, ReLU and LRN, as shares of what the
             card reaches on registers, or in copies
 peers       benchmarks/peers.py --device: against torch with cuDNN, and its compiler
@@ -42,7 +43,7 @@ HERE = Path(__file__).parent
 
 def tested(arguments: list[str]) -> dict[str, Any]:
     """How many tests on the card passed, and which failed."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "gpu", "-v", "-rf", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "gpu", "-v", "-rfE", *arguments]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     print(done.stdout[-3000:], file=sys.stderr)
     last = (done.stdout.strip().splitlines() or [""])[-1]
@@ -51,7 +52,7 @@ def tested(arguments: list[str]) -> dict[str, Any]:
         "command": " ".join(command[1:]),
         "exit code": done.returncode,
         "counts": {what: int(number) for number, what in found},
-        "failed": re.findall(r"^FAILED (\S+)", done.stdout, re.M),
+        "failed": re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M),
     }
 
 
@@ -97,6 +98,7 @@ def moved(place: Device, ceilings: Ceilings, seconds: float) -> list[dict[str, A
 
 def compared(device: str, rounds: int) -> dict[str, Any]:
     """The peer benchmark's results on the card."""
+    cuda(find(device).index).get_default_memory_pool().free_all_blocks()  # for the peers
     out = Path("gpu-peers.json")
     command = [sys.executable, str(HERE / "peers.py"), "--device", device, "--rounds", str(rounds),
                "--out", str(out)]  # fmt: skip

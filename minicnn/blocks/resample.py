@@ -45,7 +45,7 @@ class _Resampling(Block):
     def weight(self, tap: int, like: np.ndarray) -> np.ndarray:
         """The weights of a tap, so that they broadcast along the axis."""
         after = like.ndim - 1 - self.axis % like.ndim
-        weights = kernels.table(self.weights, like)[:, tap].astype(like.dtype)
+        weights = kernels.table(self.weights, like, like.dtype)[:, tap]
         return weights.reshape(-1, *[1] * after)
 
     def along(self, shape: Shape, length: int, new: int) -> Shape:
@@ -80,9 +80,10 @@ class Resample(_Resampling):
         if self.plain:
             return y, None
         y *= self.weight(0, x)
-        part = np.empty_like(y)
+        on_card = kernels.on_gpu(x)
+        part = y if on_card else np.empty_like(y)
         for tap in range(1, self.indices.shape[1]):
-            if kernels.on_gpu(x):
+            if on_card:
                 part = np.take(x, indices[:, tap], axis=self.axis)
             else:  # clipping nothing spares a copy
                 np.take(x, indices[:, tap], axis=self.axis, out=part, mode="clip")

@@ -41,6 +41,8 @@ __all__ = [
     "on_gpu",
     "place_of",
     "read_only",
+    "remembered",
+    "remembering",
     "special_of",
     "table",
     "to_device",
@@ -226,20 +228,41 @@ def read_only(array: Any) -> Any:
     return array
 
 
-_tables: dict[tuple[int, Device], tuple[Any, Any]] = {}
+_tables: dict[tuple[int, Device, Any], tuple[Any, Any]] = {}
+_handed_out: ContextVar[list[Any] | None] = ContextVar("minicnn_handed_out", default=None)
 
 
-def table(array: np.ndarray, other: Any) -> Any:
+def table(array: np.ndarray, other: Any, dtype: Any = None) -> Any:
     """A block's table (indices, weights) on the device of an array; copied there once."""
     if not on_gpu(other):
-        return array
+        return array if dtype is None else array.astype(dtype, copy=False)
     if not isinstance(array, np.ndarray):  # a single number
-        return given(array, array.dtype, other)
-    key = (id(array), place_of(other))
+        return given(array, dtype or array.dtype, other)
+    key = (id(array), place_of(other), dtype)
     if key not in _tables:
         forget = weakref.ref(array, lambda _: _tables.pop(key, None))
-        _tables[key] = (forget, to_device(array, key[1]))
-    return _tables[key][1]
+        there = to_device(array if dtype is None else array.astype(dtype), key[1])
+        _tables[key] = (forget, there)
+    return remembered(_tables[key][1])
+
+
+@contextmanager
+def remembering() -> Iterator[list[Any]]:
+    """Within this context what caches hand out is listed: for graphs, which keep addresses only."""
+    held: list[Any] = []
+    token = _handed_out.set(held)
+    try:
+        yield held
+    finally:
+        _handed_out.reset(token)
+
+
+def remembered(found: Any) -> Any:
+    """What a cache hands out; a cache may forget it while a graph goes on reading it."""
+    held = _handed_out.get()
+    if held is not None:
+        held.append(found)
+    return found
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def max_pool(x: np.ndarray, window: Window) -> tuple[np.ndarray, Packed]:
             continue
         better = (value > y) | ((value != value) & (y == y))
         np.copyto(y, value, where=better)
-        switch[better] = t
+        np.copyto(switch, switch.dtype.type(t), where=better)
     if y is None or switch is None:
         raise ValueError("a window has at least one tap")
     return y, Packed.pack(switch, window.volume)
@@ -209,7 +209,8 @@ def masked(x: np.ndarray, mask: Packed) -> np.ndarray:
     """x where the mask is set, else 0; a mask of fewer images is repeated."""
     bits = mask.unpack()
     if bits.ndim > 1 and 1 < len(bits) < len(x):
-        bits = np.concatenate([bits] * (len(x) // len(bits)))
+        times = len(x) // len(bits)
+        bits = np.broadcast_to(bits, (times, *bits.shape)).reshape(-1, *bits.shape[1:])
     return np.where(bits, x, x.dtype.type(0))
 
 

@@ -1,8 +1,8 @@
 """A card's plan as a CUDA graph, with the memory that it reads and writes.
 
 A run copies the inputs in, launches the graph, and copies the results out. Where all graphs of a
-card hold more than a quarter of its memory, or a new one finds none, those that ran longest ago
-give theirs back, and their plans capture anew when they are used again.
+card hold more than a quarter of its memory, those that ran longest ago give theirs back, and all
+others where a new one finds none; their plans capture anew when they are used again.
 
 All masks and switches of a run lie in one buffer, so that they leave in one copy; and those that
 come from another network (a reversed network gets its forward run's) enter in one, if they come as
@@ -22,10 +22,10 @@ import numpy as np
 
 from minicnn.kernels import Packed
 from minicnn.kernels.devices import module_of
-from minicnn.kernels.gpu.graphs import Graph, Uncapturable, capture
+from minicnn.kernels.gpu.graphs import Graph, capture
 from minicnn.kernels.gpu.images import card_memory, empty, new_image
 
-__all__ = ["Captured", "KeptBits"]
+__all__ = ["Captured", "KeptBits", "give_way"]
 
 Values = dict[str, Any]
 Bits = Mapping[str, Packed]
@@ -82,6 +82,8 @@ class Captured:
     ------
     Uncapturable
         If what `compute` does cannot be captured.
+    MemoryError
+        If the card has none left.
     """
 
     def __init__(
@@ -100,53 +102,26 @@ class Captured:
             name: Packed(self._room(name, b), b.shape, b.levels) for name, b in bits.items()
         }
         self._done: Any = None  # when the last run will be
-        self._lock, self._turn = threading.Lock(), next(_turns)
+        self._lock, self.turn = threading.Lock(), next(_turns)
         self._fill(inputs, bits)
-
-        def captured() -> Graph:
-            return capture(
-                module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
-            )
-
-        self.graph: Graph | None = None
-        try:
-            self.graph = captured()
-        except Uncapturable as error:
-            if not isinstance(error.__cause__, MemoryError) or not self._make_room(0):
-                raise
-            self.graph = captured()
-        self._make_room(int(SHARE * card_memory(first)))
+        self.graph: Graph | None = capture(
+            module_of(first), lambda: compute(self._inputs, self._bits, self._buffer)
+        )
+        own = [*self._inputs.values(), *(b.planes for b in self._bits.values()), self._buffer]
+        self.nbytes = self.graph.nbytes + sum(array.nbytes for array in own)
         with _making_room:
+            most = int(SHARE * card_memory(first)) - self.nbytes
+            _release_beyond(most, self.device)
             _graphs.add(self)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the card's memory that the graph holds; 0 once it gave them back."""
-        graph = self.graph
-        return graph.nbytes if graph else 0
-
-    def _make_room(self, most: int) -> int:
-        """Have the card's other graphs give memory back, those first that ran longest ago.
-
-        Until all hold no more than `most`; gives how much came back.
-        """
-        given = 0
-        with _making_room:
-            others = [each for each in list(_graphs) if each.device == self.device]
-            held = self.nbytes + sum(each.nbytes for each in others)
-            for each in sorted(others, key=lambda each: each._turn):
-                if held - given > most:
-                    given += each._release()
-        return given
-
-    def _release(self) -> int:
+    def release(self) -> int:
         """Give the memory back, and say how much it was; 0 from a graph that is being run."""
         if not self._lock.acquire(blocking=False):
             return 0
         try:
             if self._done is not None:
                 self._done.synchronize()
-            held, self.graph = self.nbytes, None
+            held, self.graph, self.nbytes = self.nbytes, None, 0
             self._inputs, self._bits, self._store, self._buffer = {}, {}, None, None
             return held
         finally:
@@ -178,7 +153,7 @@ class Captured:
         with self._lock:
             if self.graph is None:
                 return None
-            self._turn = next(_turns)
+            self.turn = next(_turns)
             stream = module_of(self._buffer).cuda.get_current_stream()
             if self._done is not None:
                 stream.wait_event(self._done)
@@ -188,6 +163,23 @@ class Captured:
             kept = self._kept.within(self._buffer.copy())
             self._done = stream.record()
             return values, kept
+
+
+def _release_beyond(most: int, device: int) -> None:
+    """Have a card's graphs give memory back until they hold no more; the longest unused first."""
+    own = [each for each in list(_graphs) if each.device == device]
+    held = sum(each.nbytes for each in own)
+    for each in sorted(own, key=lambda each: each.turn):
+        if held > most:
+            held -= each.release()
+
+
+def give_way(like: Any) -> None:
+    """Free what memory can be freed on the card of an array: all graphs', and what CuPy keeps."""
+    with _making_room:
+        _release_beyond(0, int(like.device.id))
+    with like.device:
+        module_of(like).get_default_memory_pool().free_all_blocks()
 
 
 def _origin(bits: Bits) -> tuple[Any, dict[str, int]]:

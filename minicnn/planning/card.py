@@ -100,7 +100,7 @@ from minicnn.kernels.gpu import dense
 from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
 from minicnn.kernels.gpu.graphs import Uncapturable
 from minicnn.kernels.gpu.images import channels_last, new_image, per_channel
-from minicnn.planning.captured import Captured, KeptBits
+from minicnn.planning.captured import Captured, KeptBits, give_way
 from minicnn.planning.grouping import Group, gates, grouped
 from minicnn.planning.packs import Packs
 
@@ -129,8 +129,9 @@ CAPTURABLE = (
 )
 """Blocks whose work is kernels on arrays of the card alone, once tables of theirs lie there.
 
-What is not here is not captured: CuPy's own functions may copy from the host without a word, and a
-graph would copy from memory that is gone.
+Average pools of other ranks than two still copy from the host, and say so when it is tried. What is
+not here is not captured: CuPy's own functions may copy from the host without a word, and a graph
+would copy from memory that is gone.
 """
 
 ELEMENTWISE = (Add, Divide, Exp, Log, Multiply, Scale, Sigmoid, Subtract, Tanh)
@@ -238,10 +239,7 @@ class CardPlan:
         with self._lock:
             self._runs += 1
             if self._captured is None and self._runs > self._wait and not self.why_eager:
-                try:
-                    self._captured = Captured(self.compute, self._kept, inputs, bits)
-                except Uncapturable as error:
-                    self.why_eager = str(error)
+                self._captured = self._capture(inputs, bits)
             if self._captured is not None:
                 found = self._captured.run(inputs, bits)
                 if found is not None:
@@ -250,6 +248,21 @@ class CardPlan:
                 self._captured, self._runs, self._wait = None, 1, 2 * self._wait
         buffer = self._kept.buffer(next(iter(inputs.values())))
         return self.compute(inputs, bits, buffer), self._kept.within(buffer)
+
+    def _capture(self, inputs: Mapping[str, Any], bits: Mapping[str, Packed]) -> Captured | None:
+        """A graph; None where there cannot be one, or there is no memory for it now."""
+        for attempt in range(2):
+            if attempt:  # no longer within the handler, whose error holds what was tried
+                give_way(next(iter(inputs.values())))
+            try:
+                return Captured(self.compute, self._kept, inputs, bits)
+            except Uncapturable as error:
+                self.why_eager = str(error)
+                return None
+            except MemoryError:
+                continue
+        self._runs, self._wait = 1, 2 * self._wait
+        return None
 
     def compute(self, inputs: Mapping[str, Any], bits: Mapping[str, Packed], buffer: Any) -> Values:
         """Run kernel by kernel; bits asked for go into the buffer."""
@@ -426,8 +439,7 @@ class CardPlan:
         if self.why_eager:
             return f"launched kernel by kernel, for {self.why_eager}"
         if captured is None or captured.graph is None:
-            when = "second" if self._wait == 1 else f"{self._wait + 1}th"
-            return f"the {when} run with these shapes is captured as a CUDA graph"
+            return f"run {self._wait + 1} with these shapes is captured as a CUDA graph"
         return "captured as a CUDA graph: launched as one"
 
     @property

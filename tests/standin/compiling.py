@@ -115,12 +115,15 @@ class RawKernel:
         pointers = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
         sizes = (ctypes.c_int * 3)(*grid)
 
-        def run():
+        blocks = cupy.blocks_of(list(args))
+        guarded = [block.guarded for block in blocks]
+        memory = [array._host for array in args if isinstance(array, cupy.ndarray)]
+
+        def run(_needed=(held, memory)):  # whose addresses stand in `pointers`
             if self.function(pointers, sizes, block[0], int(self.barriers)):
                 raise AssertionError(f"{self.name}: threads left while others wait at a barrier")
-            for array in args:
-                if isinstance(array, cupy.ndarray):
-                    array.check_guards(self.name)
+            for each in guarded:
+                each.check(self.name)
 
         run()
-        cupy.note(run, (held, args))
+        cupy.note(run, blocks)

@@ -18,6 +18,7 @@ from standin.streams import (
     Stream,
     allocate,
     capturing,
+    current_pool,
     forbidden_in_capture,
     note,
     using_allocator,
@@ -31,7 +32,7 @@ float32, float64 = np.float32, np.float64
 copies = {"to host": 0, "to device": 0}
 
 
-class _Block:
+class _Guarded:
     """Memory with guards on both sides."""
 
     def __init__(self, size):
@@ -46,6 +47,13 @@ class _Block:
     def check(self, who):
         outside = np.concatenate([self.memory[: self.start], self.memory[self.start + self.size :]])
         assert (outside == CANARY).all(), f"{who} wrote outside of an array"
+
+
+class _Block:
+    """What a pool gave: dead once no array needs it, though a graph may hold its address."""
+
+    def __init__(self, size):
+        self.guarded, self.pool = _Guarded(size), current_pool()
 
 
 class _Flags:
@@ -98,6 +106,17 @@ def _unwrap(value):
     return value
 
 
+def blocks_of(value):
+    """The memory of all arrays in arguments."""
+    if isinstance(value, ndarray):
+        return [value._block] if value._block is not None else []
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [block for one in value for block in blocks_of(one)]
+    return []
+
+
 def _wrap(value, base=None):
     if isinstance(value, (np.ndarray, np.generic)):
         return ndarray._of(np.asarray(value), base)
@@ -108,6 +127,8 @@ def _wrap(value, base=None):
 
 def _computed(function, args, kwargs):
     """Run a function on what arrays hold; note it for replaying."""
+    if function in (np.concatenate, np.stack) and len(args[0]) > 8:
+        forbidden_in_capture("copy addresses of more than 8 arrays to the card")
     plain, named = _unwrap(list(args)), {k: _unwrap(v) for k, v in kwargs.items()}
     result = function(*plain, **named)
     wrapped = kwargs["out"] if kwargs.get("out") is not None else _wrap(result)
@@ -121,7 +142,7 @@ def _computed(function, args, kwargs):
             if own and not np.shares_memory(old._host, np.asarray(new)):
                 old._host[...] = new
 
-    note(again, (args, kwargs, wrapped))
+    note(again, blocks_of([args, kwargs, wrapped]))
     return wrapped
 
 
@@ -142,12 +163,8 @@ class ndarray:
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         dtype = np.dtype(dtype)
         block = _Block(allocate(int(np.prod(shape)) * dtype.itemsize))
-        host = np.ndarray(shape, dtype, block.memory, block.start)
+        host = np.ndarray(shape, dtype, block.guarded.memory, block.guarded.start)
         return cls._of(host, block)
-
-    def check_guards(self, who):
-        if self._block is not None:
-            self._block.check(who)
 
     # What CuPy refuses
 
@@ -197,7 +214,7 @@ class ndarray:
                 def again():
                     out[...] = getattr(host, name)(*args, **kwargs)
 
-                note(again, (self, made))
+                note(again, blocks_of([self, made]))
             return made
 
         return method
@@ -225,6 +242,7 @@ class ndarray:
 
     def _got(self, index):
         plain = _unwrap(index)
+        _no_mask(plain)
         result = np.asarray(self._host[plain])
         shares = np.shares_memory(result, self._host) if result.size else True
         made = ndarray._of(result, self._block if shares else None)
@@ -236,18 +254,19 @@ class ndarray:
             def again():
                 out[...] = host[plain]
 
-            note(again, (self, index, made))
+            note(again, blocks_of([self, index, made]))
         return made
 
     def __setitem__(self, index, value):
         plain, number = _unwrap(index), _unwrap(value)
+        _no_mask(plain)
         host = self._host
 
         def run():
             host[plain] = number
 
         run()
-        note(run, (self, index, value))
+        note(run, blocks_of([self, index, value]))
 
     def __len__(self):
         return len(self._host)
@@ -288,12 +307,19 @@ class ndarray:
         if function is np.copyto:
             target, value = args
             where = kwargs.get("where", True)
-            return target.__setitem__(... if where is True else where, value) if (
-                where is True or np.ndim(_unwrap(value)) == 0
-            ) else _copy_where(target, value, where)  # fmt: skip
+            if where is True:
+                return target.__setitem__(..., value)
+            return _copy_where(target, value, where)
         if function in (np.shares_memory, np.may_share_memory):
             return function(*_unwrap(list(args)))
         return _computed(function, args, kwargs)
+
+
+def _no_mask(index):
+    """CuPy counts how many numbers a mask chooses, on the host."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(p, np.ndarray) and p.dtype == bool for p in parts):
+        forbidden_in_capture("count what a mask chooses")
 
 
 def _copy_where(target, value, where):
@@ -303,7 +329,7 @@ def _copy_where(target, value, where):
         np.copyto(host, number, where=mask)
 
     run()
-    note(run, (target, value, where))
+    note(run, blocks_of([target, value, where]))
 
 
 def _like(function, x, *args, **kwargs):
@@ -344,7 +370,7 @@ def _operator(name):
             function(host, *rest)
 
         run()
-        note(run, (self, others))
+        note(run, blocks_of([self, others]))
         return self
 
     return method
@@ -360,7 +386,7 @@ for _name in (
 for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "invert"):
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 ndarray.__hash__ = None
-_own = {name for name in vars(ndarray) if not name.startswith("_")} - {"check_guards"}
+_own = {name for name in vars(ndarray) if not name.startswith("_")}
 assert _own <= ATTRIBUTES, f"CuPy's arrays have no {_own - ATTRIBUTES}"
 ndarray.__module__ = "cupy"
 
@@ -437,7 +463,7 @@ class add:
             np.add.at(x._host, indices._host, values._host)
 
         run()
-        note(run, (x, indices, values))
+        note(run, blocks_of([x, indices, values]))
 
 
 class special:
@@ -509,6 +535,15 @@ class _Runtime:
     def getDeviceProperties(index):
         return {"name": b"stand-in", "multiProcessorCount": 4, "major": 9, "minor": 0,
                 "totalGlobalMem": 1 << 33}  # fmt: skip
+
+
+class _DefaultPool:
+    def free_all_blocks(self):
+        pass
+
+
+def get_default_memory_pool():
+    return _DefaultPool()
 
 
 class _Compiler:

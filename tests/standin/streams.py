@@ -1,5 +1,6 @@
 """The stand-in's streams: work is done at once, and noted while a stream captures."""
 
+import weakref
 from contextlib import contextmanager
 
 _capture = None  # the list that work is noted in
@@ -10,10 +11,16 @@ def capturing():
     return _capture is not None
 
 
-def note(run, alive=()):
-    """Remember a piece of work, if a stream is capturing."""
+def note(run, blocks=()):
+    """Remember a piece of work and the memory that it uses, if a stream is capturing.
+
+    As a graph of CUDA does, it keeps none of that memory from being given back, but for that of
+    the pool that it was captured with; replaying refuses to touch what was.
+    """
     if _capture is not None:
-        _capture.append((run, alive))
+        pool = current_pool()
+        outside = [weakref.ref(block) for block in blocks if block.pool is not pool]
+        _capture.append((run, outside))
 
 
 def forbidden_in_capture(what):
@@ -29,7 +36,8 @@ class Graph:
         self.steps = steps
 
     def launch(self, stream=None):
-        for run, _ in self.steps:
+        for run, outside in self.steps:
+            assert all(ref() is not None for ref in outside), "the graph reads what was given back"
             run()
 
     def upload(self, stream=None):
@@ -106,6 +114,11 @@ class MemoryPool:
 
 
 _allocators = [MemoryPool().malloc]
+
+
+def current_pool():
+    """Whose memory is given out."""
+    return _allocators[-1].__self__
 
 
 def allocate(size):

@@ -4,9 +4,9 @@
     graph.launch()                   on the current stream; graph.result is what work() gave
 
 A graph reads and writes the addresses that it was captured with, so its memory is its own: a pool
-that lives as long as the graph does. While it is captured nothing may be copied from or to the
-host, wait for the card, or call a library that CuPy cannot capture (cuBLAS); what does so is not
-captured, and the reason is told.
+that lives as long as the graph does. Tables that caches handed out stay with it too. While it is
+captured nothing may be copied from or to the host, wait for the card, or call a library that CuPy
+cannot capture (cuBLAS); what does so is not captured, and the reason is told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.errors import DeviceError
-from minicnn.kernels.devices import no_transfers
+from minicnn.kernels.devices import no_transfers, remembering
 
 __all__ = ["Graph", "Uncapturable", "capture"]
 
@@ -33,8 +33,8 @@ class Graph:
         Bytes of the card's memory that it holds.
     """
 
-    def __init__(self, graph: Any, result: Any, pool: Any) -> None:
-        self._graph, self.result, self._pool = graph, result, pool
+    def __init__(self, graph: Any, result: Any, pool: Any, tables: list[Any]) -> None:
+        self._graph, self.result, self._pool, self._tables = graph, result, pool, tables
         self.nbytes = int(pool.total_bytes())  # of the current card, on which it was captured
 
     def launch(self) -> None:
@@ -49,20 +49,19 @@ def capture(cupy: Any, work: Callable[[], Any]) -> Graph:
     ------
     Uncapturable
         If it does something that cannot be captured; says what.
+    MemoryError
+        If the card has none left.
     """
     pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
     cupy.cuda.get_current_stream().synchronize()  # what work reads is there
     with cupy.cuda.using_allocator(pool.malloc), stream:
         failure: Exception | None = None
-        try:
-            work()  # compiles and allocates; what it gives goes back to the pool
-        except MemoryError as error:
-            raise Uncapturable(f"there is no memory for a graph's own pool: {error}") from error
+        work()  # compiles and allocates; what it gives goes back to the pool
         stream.synchronize()
         result = None
         stream.begin_capture()
         try:
-            with no_transfers():
+            with no_transfers(), remembering() as tables:
                 result = work()
         except (DeviceError, NotImplementedError, RuntimeError, MemoryError) as error:
             failure = error
@@ -70,6 +69,11 @@ def capture(cupy: Any, work: Callable[[], Any]) -> Graph:
             graph = stream.end_capture()
         except RuntimeError as error:  # CUDA's errors are runtime errors
             failure = failure or error
-    if failure is not None:
-        raise Uncapturable(" ".join(str(failure).split())) from failure
-    return Graph(graph, result, pool)
+    try:
+        if isinstance(failure, MemoryError):
+            raise failure
+        if failure is not None:
+            raise Uncapturable(" ".join(str(failure).split())) from failure
+    finally:
+        del failure  # whose frames hold this one, and with it the pool
+    return Graph(graph, result, pool, tables)

@@ -52,7 +52,7 @@ def times(cupy: Any, run: Callable[[], Any], seconds: float = 0.2) -> list[float
 
     try:
         work: Callable[[], Any] = capture(cupy, many).launch
-    except Uncapturable:
+    except (Uncapturable, MemoryError):
         work = many
     found: list[float] = []
     begun = time.perf_counter()

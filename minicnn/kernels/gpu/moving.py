@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.devices import counting, module_of, on_gpu, place_of, to_device
+from minicnn.errors import InputError
+from minicnn.kernels.devices import (
+    counting,
+    module_of,
+    on_gpu,
+    place_of,
+    remembered,
+    to_device,
+)
 from minicnn.kernels.gpu.code import Kernel, blocks_of
 from minicnn.kernels.gpu.images import empty
 
@@ -28,7 +36,7 @@ def put_add(p: Any, indices: Any, axis: int, size: int) -> Any:
         order, starts = _order_on_card(indices, size)
     else:
         numbers = np.ascontiguousarray(indices, np.int64)
-        order, starts = _order(numbers.tobytes(), size, module_of(p), place_of(p))
+        order, starts = remembered(_order(numbers.tobytes(), size, module_of(p), place_of(p)))
     lead, tail = p.shape[:axis], p.shape[axis + indices.ndim :]
     x = empty(p, (*lead, size, *tail))
     _PUT_ADD(
@@ -44,7 +52,7 @@ def _order(numbers: bytes, size: int, module: Any, device: Any) -> tuple[Any, An
     """Places sorted by their index, and where those of each index begin; int64, on the card."""
     indices = np.frombuffer(numbers, np.int64)
     if indices.size and not -size <= indices.min() <= indices.max() < size:
-        raise IndexError(f"Indices run from {indices.min()} to {indices.max()} of {size} places.")
+        raise InputError(f"Indices run from {indices.min()} to {indices.max()} of {size} places.")
     indices = indices % max(1, size)
     order = np.argsort(indices, kind="stable")
     starts = np.searchsorted(indices[order], np.arange(size + 1))
