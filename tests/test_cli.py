@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from onnx_graphs import graph, node, noise, small_classifier, small_map_network, written
 from PIL import Image
 from typer.testing import CliRunner
 
 import minicnn
 from minicnn import rules, seeds
-from minicnn.cli.app import app
+from minicnn.cli.app import app, keeping
 from minicnn.data import bundled_digits, bundled_model, photo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -460,3 +461,15 @@ def test_a_known_name_beside_a_file_of_that_name_is_told(folder):
     told = "mnist is a network that minicnn knows; for the file here write mnist.onnx."
     assert told in typed("show", "mnist")
     assert told not in typed("show", "mnist.onnx")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_interrupted_work_says_how_to_go_on(tmp_path, monkeypatch, capsys, kept):
+    file = tmp_path / "found.part.npz"
+    if kept:
+        file.touch()
+    monkeypatch.setattr(sys, "argv", ["minicnn", "look", "dead", "mnist", "photos/"])
+    with pytest.raises(typer.Exit), keeping(file):
+        raise KeyboardInterrupt
+    said = "look dead mnist photos/" if kept else "Nothing was kept yet"
+    assert said in capsys.readouterr().err

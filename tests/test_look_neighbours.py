@@ -131,7 +131,7 @@ def test_command(tmp_path, monkeypatch):
     text = typed("mnist", "digit_7", "digits", "--layer", "pool2", "-k", 3, "--save", "a.npz")
     assert "does not count" not in text
     assert text.count("image (pixels)") == 3
-    name = "mnist_digit_7_neighbours_pool2.png"
+    name = "mnist_digit_7_neighbours_digits_pool2.png"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "digits", name]
     with np.load("a.npz") as file:
         assert (np.diff(file["distances pool2"]) >= 0).all()

@@ -370,7 +370,7 @@ def test_a_search_from_the_command_line(typed, spoiled):
     assert code == 1  # two files cannot be read
     assert "Left out 2 of 42 images" in text
     assert text.count("digit_") >= 8
-    assert {path.name for path in where.iterdir()} == {"mnist_pool2_3-17.png", "a.npz"}
+    assert {path.name for path in where.iterdir()} == {"mnist_pool2_3-17_spoiled.png", "a.npz"}
     with np.load(where / "a.npz") as file:
         assert file["images"].shape == (2, 4)
         top, left, bottom, right = file["box 17 0"]

@@ -339,5 +339,5 @@ def test_label_smoothing_is_a_share():
 @pytest.mark.parametrize(("theirs", "ours"), [("lr", "rate"), ("weight_decay", "decay")])
 def test_torchs_settings_are_told_apart(theirs, ours):
     w = Tensor(np.ones(3, np.float32), requires_grad=True)
-    with pytest.raises(TypeError, match=f"AdamW calls {theirs} {ours}"):
+    with pytest.raises(TypeError, match=f"AdamW has no {theirs}: here it is {ours}"):
         nn.AdamW([w], **{theirs: 0.1})

@@ -45,8 +45,7 @@ def main() -> None:
         finally:
             notice.end()
     if code == 130 and not told:  # by now whatever was interrupted is closed, progress bars too
-        print("Interrupted. The same command goes on where one that keeps what it found stopped.",
-              file=sys.stderr)  # fmt: skip
+        print("Interrupted.", file=sys.stderr)
     sys.exit(code)
 
 

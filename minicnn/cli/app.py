@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +46,7 @@ __all__ = [
     "check_device",
     "check_outputs",
     "going_on",
+    "keeping",
     "named_after",
     "open_model",
     "open_photo",
@@ -108,8 +109,8 @@ Folder = Annotated[
     str,
     typer.Argument(
         help="A folder with images, itself or in subfolders named by class. Or a data set, whose "
-        "test images are taken: a folder with MNIST's or CIFAR-10's files; digits, mnist, "
-        "fashion-mnist, cifar-10."
+        "test images are taken: a folder with MNIST's or CIFAR-10's files, or digits; mnist, "
+        "fashion-mnist and cifar-10 are fetched from OpenML."
     ),
 ]
 LabelPattern = Annotated[
@@ -238,6 +239,17 @@ def going_on(how: Callable[[], str]) -> Iterator[None]:
         raise typer.Exit(130) from None
     except OutputError as error:
         raise OutputError(f"{error} {how()}") from error
+
+
+def keeping(file: Path) -> AbstractContextManager[None]:
+    """Say, where work is interrupted that is kept in a file now and then, how to go on."""
+
+    def how() -> str:
+        if file.exists():
+            return to_go_on()
+        return "Nothing was kept yet: the same command starts anew."
+
+    return going_on(how)
 
 
 def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:

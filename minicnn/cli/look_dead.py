@@ -22,6 +22,7 @@ from minicnn.cli.app import (
     Unseeded,
     check_device,
     check_outputs,
+    keeping,
     named_after,
     open_model,
     report_skipped,
@@ -74,7 +75,8 @@ def command(
     warn_if_assumed(network)
     unfinished = checkpoint or out.with_suffix(".part.npz")
     names = None if layers is None else [n.strip() for n in layers.split(",") if n.strip()]
-    found = dead_filters(network, folder, names, bar, unfinished, batch)
+    with keeping(unfinished):
+        found = dead_filters(network, folder, names, bar, unfinished, batch)
     title = f"{network.name}: channels that are zero everywhere"
     figures.save(figures.dead_figure(found, title), out)
     if save is not None:

@@ -24,6 +24,7 @@ from minicnn.cli.app import (
     Threads,
     check_device,
     check_outputs,
+    keeping,
     named_after,
     open_model,
     report_skipped,
@@ -92,13 +93,16 @@ def command(
     layers = [network.value_name(name) for name in layers]
     folder = images_for(images, network, label_pattern)
     chosen = some(folder, most or len(folder), seed)
-    out = out or named_after(network.name, Path(images).resolve().name, *layers, method, show)
+    out = out or named_after(
+        network.name, Path(images).resolve().name, *layers, method, "3d" if dim == 3 else "", show
+    )
     check_outputs(out, save)
     if method == "tsne":
         check_perplexity(perplexity, len(chosen))
     warn_if_assumed(network)
     unfinished = out.with_suffix(".unfinished.npz")
-    found = features(network, chosen, layers, pool, bar, unfinished)
+    with keeping(unfinished):
+        found = features(network, chosen, layers, pool, bar, unfinished)
     embedded = _embedded(found, method, dim, perplexity, seed)
     captions, text = _described(found, embedded, pool)
     title = f"{METHODS[method]} of {len(found):,} images by {network.name}"

@@ -25,6 +25,7 @@ from minicnn.cli.app import (
     Unseeded,
     check_device,
     check_outputs,
+    keeping,
     named_after,
     open_model,
     open_photo,
@@ -77,15 +78,18 @@ def command(
     layers = [network.value_name(name) for name in layers]
     folder = images_for(images, network, label_pattern)
     itself = _itself(folder, query)
-    out = out or named_after(network.name, Path(query).stem, "neighbours", *layers)
+    out = out or named_after(
+        network.name, Path(query).stem, "neighbours", Path(images).resolve().name, *layers
+    )
     check_outputs(out, save)
     warn_if_assumed(network)
     x, seen = open_photo(query, network)
     pixels = next(iter(network.inputs))
-    found = nearest_images(
-        network, folder, x, [*layers, pixels], count, metric, pool, itself, bar,
-        out.with_suffix(".unfinished.npz"),
-    )  # fmt: skip
+    unfinished = out.with_suffix(".unfinished.npz")
+    with keeping(unfinished):
+        found = nearest_images(
+            network, folder, x, [*layers, pixels], count, metric, pool, itself, bar, unfinished
+        )
     pictures = {
         int(i): folder.picture(int(i), network.preprocess)
         for i in {int(i) for one in found.values() for i in one.indices[0]}

@@ -24,6 +24,7 @@ from minicnn.cli.app import (
     Unseeded,
     check_device,
     check_outputs,
+    keeping,
     named_after,
     open_model,
     open_photo,
@@ -109,15 +110,17 @@ def unit_command(
     if not channels and not all_channels:
         raise InputError(f"Which channels of {layer}? Write {layer}:3,17, or add --all-channels.")
     source = images_for(images, network)
-    out = out or named_after(network.name, layer, "-".join(map(str, channels[:8])))
+    which = "-".join(map(str, channels[:8]))
+    out = out or named_after(network.name, layer, which, Path(images).resolve().name)
     checkpoint = checkpoint or Path(f"{out}.part.npz")
     check_outputs(out, save)
     warn_if_assumed(network)
     wanted = None if all_channels else channels
-    found = strongest(
-        network, layer, source, k=best, channels=wanted, batch=batch, track=bar,
-        checkpoint=checkpoint,
-    )  # fmt: skip
+    with keeping(checkpoint):
+        found = strongest(
+            network, layer, source, k=best, channels=wanted, batch=batch, track=bar,
+            checkpoint=checkpoint,
+        )  # fmt: skip
     used = len(source) - len(source.skipped)
     size, stride = receptive_fields(network)[layer].spoken()
     field = f"receptive field {size}, stride {stride}" if stride else "sees the whole image"

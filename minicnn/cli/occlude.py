@@ -26,6 +26,7 @@ from minicnn.cli.app import (
     app,
     check_device,
     check_outputs,
+    keeping,
     named_after,
     open_model,
     open_photo,
@@ -92,11 +93,12 @@ def command(
     if network.classifies:
         scores = network.values({next(iter(network.inputs)): x}, [network.logits])[network.logits]
         index = units(network, network.logits, scores, target)[0][0]
-    found = occlude(
-        network, x, patch, stride, _fill(fill), chosen, track=bar,
-        at=None if network.classifies else chosen[0].at,
-        checkpoint=out.with_name(out.name + ".part.npz"),
-    )  # fmt: skip
+    part = out.with_name(out.name + ".part.npz")
+    with keeping(part):
+        found = occlude(
+            network, x, patch, stride, _fill(fill), chosen, track=bar,
+            at=None if network.classifies else chosen[0].at, checkpoint=part,
+        )  # fmt: skip
     title = f"{network.name}: {Path(photo).stem} covered by a {fill} patch"
     figure = figures.occlusion_figure(seen, found, index, network.labels, title, network.classifies)
     figures.save(figure, out)

@@ -23,7 +23,7 @@ from minicnn.data.datasets import Dataset
 from minicnn.data.idx import find_idx
 from minicnn.data.images import Images
 from minicnn.data.reading import NAMES, read
-from minicnn.errors import InputError, ShapeError
+from minicnn.errors import ImageError, InputError, ShapeError, nearest
 from minicnn.structure import Structure, spoken
 
 __all__ = ["images_for", "matched", "normalised_for"]
@@ -116,7 +116,12 @@ def images_for(
     """
     path = Path(where)
     known = path.exists() and (find_cifar(path) or (path.is_dir() and find_idx(path, "test")))
-    if not known and (path.exists() or str(where).casefold() not in NAMES):
+    if not known and not path.exists() and str(where).casefold() not in NAMES:
+        raise ImageError(
+            f"There is no folder {where}. Give one with images in it, or a data set: a folder with "
+            f"its files, or a name. {nearest(str(where), NAMES)}"
+        )
+    if not known and path.exists():
         return Images(where, pattern=pattern)
     if pattern is not None:
         raise InputError(

@@ -126,7 +126,8 @@ def _name_axes(axis: Any, found: Embedding) -> None:
         sides.append(axis.set_zlabel)
     if found.explained is not None:
         for i, (say, share) in enumerate(zip(sides, found.explained, strict=True)):
-            say(f"component {i + 1} ({share:.1%})", fontsize=9, labelpad=-4)
+            pad = 3 if len(sides) == 2 else -4  # there are no ticks in between
+            say(f"component {i + 1} ({share:.1%})", fontsize=9, labelpad=pad)
 
 
 def styles_of(labels: Sequence[str]) -> dict[str, Style]:
@@ -161,7 +162,7 @@ def legend(figure: Figure, styles: Mapping[str, Style], labels: Sequence[str]) -
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=name)
         for name, colour, marker in shown
     ]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside right center", fontsize=9, frameon=False)
 
 
 def check(

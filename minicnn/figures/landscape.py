@@ -2,7 +2,7 @@
 
 Losses rise steeply from a minimum, so levels and colours are spaced evenly in the logarithm where
 `log` is set; side by side, surfaces share them. What overflowed or lies above the highest level is
-drawn like the highest level.
+drawn alike, and the bar of colours says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.contour import QuadContourSet
@@ -24,7 +25,7 @@ from minicnn.landscape.trajectory import Trajectory
 __all__ = ["LANDSCAPE_STYLES", "landscapes_figure", "trajectory_figure"]
 
 LANDSCAPE_STYLES = ("contour", "filled", "surface")
-COLOURS = "viridis"
+COLOURS, OVER = "viridis", "#fbf6d9"  # and what lies above the highest level
 LEVELS = 14
 SMALLEST = 1e-6  # a loss below counts as this on a logarithmic scale
 
@@ -149,14 +150,15 @@ def draw_contours(
     `above` says whether the bar of colours is to end in an arrow.
     """
     assert found.ys is not None
-    loss = _clipped(found.loss, levels)
+    loss = _clipped(found.loss, levels, beyond=3.0)
     shown = None
     if filled:
-        shown = axis.contourf(found.xs, found.ys, loss, levels, cmap=COLOURS, norm=norm,
+        colours = colormaps[COLOURS].with_extremes(over=OVER)
+        shown = axis.contourf(found.xs, found.ys, loss, levels, cmap=colours, norm=norm,
                               extend=_ends(above))  # fmt: skip
-    colours: dict[str, Any] = {"colors": "white"} if filled else {"cmap": COLOURS, "norm": norm}
+    inks: dict[str, Any] = {"colors": "white"} if filled else {"cmap": COLOURS, "norm": norm}
     lines = axis.contour(found.xs, found.ys, loss, levels, linewidths=0.6 if filled else 1.0,
-                         **colours)  # fmt: skip
+                         **inks)  # fmt: skip
     if not filled:
         axis.clabel(lines, levels[::2], fmt=_spoken, fontsize=7)
     (a, b), _ = found.lowest
@@ -211,13 +213,15 @@ def _levels(
         high = max(high, low * 1.01)
         return np.geomspace(low, high, LEVELS), LogNorm(low, high)
     levels = np.array(MaxNLocator(LEVELS).tick_values(low, max(high, low + 1e-6)))
+    if highest:  # the last line lies where it was asked for
+        levels = np.append(levels[levels < high - 0.2 * (levels[1] - levels[0])], high)
     return levels, Normalize(float(levels[0]), float(levels[-1]))
 
 
-def _clipped(loss: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Losses within the levels; what is not finite counts as the highest."""
-    known = np.where(np.isfinite(loss), loss, levels[-1])
-    return np.clip(known, levels[0], levels[-1])
+def _clipped(loss: np.ndarray, levels: np.ndarray, beyond: float = 1.0) -> np.ndarray:
+    """Losses from the lowest level to `beyond` times the highest; not finite counts as most."""
+    most = beyond * levels[-1]
+    return np.clip(np.where(np.isfinite(loss), loss, most), levels[0], most)
 
 
 def _is_above(found: Surface, levels: np.ndarray) -> bool:
@@ -233,7 +237,8 @@ def _loss_bar(
     figure: Figure, shown: Any, axes: list[Axes], levels: np.ndarray, log: bool, above: bool
 ) -> None:
     is_relief = not isinstance(shown, QuadContourSet)
-    bar = figure.colorbar(shown, ax=axes, label="loss", shrink=0.8 if is_relief else 1.0,
+    label = f"loss (above {levels[-1]:g} alike)" if above else "loss"
+    bar = figure.colorbar(shown, ax=axes, label=label, shrink=0.8 if is_relief else 1.0,
                           pad=0.1 if is_relief else 0.04,
                           extend=_ends(above))  # fmt: skip
     if log and is_relief:  # its colours stand for logarithms

@@ -129,8 +129,10 @@ def cuda(index: int = 0) -> Any:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            "Computing on a GPU needs CuPy, which is not installed. Install minicnn's extra for "
-            f"the driver's CUDA version: minicnn[cuda12] or minicnn[cuda13]. ({error})"
+            "Computing on a GPU needs an NVIDIA card and CuPy, which is not installed. Install "
+            "minicnn's extra for the CUDA version that nvidia-smi shows, minicnn[cuda12] or "
+            "minicnn[cuda13] (where minicnn was installed from its folder: pip install "
+            f"'.[cuda13]'); or compute on the CPU. ({error})"
         ) from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()

@@ -152,6 +152,8 @@ def nearest_images(
     >>> [digits.path(i).stem for i in found.indices[0]]
     ['digit_7', 'digit_0']
     """
+    from threadpoolctl import ThreadpoolController
+
     names = list(dict.fromkeys(network.value_name(name) for name in layers))
     _check(metric, k, len(images) - len(set(leave_out)))
     wanted = features_of(network, query, names, pool)
@@ -172,12 +174,15 @@ def nearest_images(
     def state() -> dict[str, np.ndarray]:
         return {"next": np.array(start), **noted(images), **_arrays(best)}
 
-    parts = passing(network, images, names, pool, start)
+    parts, calm = passing(network, images, names, pool, start), ThreadpoolController()
     for found, rows in track(parts, f"batches of {size} images", batches_left(images, size, start)):
         start = int(found[-1]) + 1
         counts = ~np.isin(found, list(leave_out))
         for name in names if counts.any() else ():
-            more = neighbours(rows[name][counts], wanted[name], min(k, int(counts.sum())), metric)
+            with calm.limit(limits=1, user_api="openmp"):  # a few rows are not worth threads
+                more = neighbours(
+                    rows[name][counts], wanted[name], min(k, int(counts.sum())), metric
+                )
             more = Neighbours(found[counts][more.indices], more.distances)
             best[name] = _merged(best[name], more, k)
         if start % size == 0:  # batches stay the same when the pass goes on from here

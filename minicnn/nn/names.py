@@ -19,7 +19,10 @@ THINGS = {
     "DataLoader": "minicnn.data.Batches, or give nn.fit the data set itself",
 }
 
-SETTINGS = {"lr": "rate", "weight_decay": "decay", "eps": "epsilon", "params": "parameters"}
+SETTINGS = {
+    "lr": "rate", "learning_rate": "rate", "weight_decay": "decay", "eps": "epsilon",
+    "params": "parameters",
+}  # fmt: skip
 """What optimisers call torch's settings."""
 
 

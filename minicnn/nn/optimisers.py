@@ -48,7 +48,8 @@ class Optimiser:
     def __new__(cls, *arguments: Any, **settings: Any) -> Self:
         """Tell users of torch what their settings are called here."""
         for name in settings.keys() & SETTINGS.keys():
-            raise TypeError(f"{cls.__name__} calls {name} {SETTINGS[name]}.")
+            ours = SETTINGS[name]
+            raise TypeError(f"{cls.__name__} has no {name}: here it is {ours}, {ours}=...")
         return super().__new__(cls)
 
     def __init__(
