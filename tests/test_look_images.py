@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import minicnn
+from minicnn import data, nn
+from minicnn.cli.app import open_images
 from minicnn.data import Images, bundled_digits, bundled_path, photo, picture
 from minicnn.data.images import unprocessed
 from minicnn.errors import ImageError, InputError
@@ -163,3 +166,22 @@ def test_arrays_are_pictures_too():
     x = np.random.default_rng(0).random((2, 3, 4, 5)).astype(np.float32)
     np.testing.assert_array_equal(Images(x).picture(1, None), x[1].transpose(1, 2, 0))
     assert Images(x).names == ["0", "1"]
+
+
+def test_pictures_of_a_data_set_whose_network_says_nothing(tmp_path, monkeypatch, capsys):
+    """Normalised by the set's own numbers, and shown by the same."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    network = nn.initialise(model).network((1, 8, 8))
+    found, own = open_images("digits", network)
+    assert "the data set's own mean" in capsys.readouterr().out
+    assert own.preprocess == found.how
+    test = data.read("digits", "test")
+    for row in (0, 7):
+        picture = found.picture(row, None)[..., 0]
+        np.testing.assert_allclose(picture, test.images[row, 0], atol=1e-5)
+    lenet = minicnn.load("lenet")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("a/b.png")
+    assert open_images("a", lenet)[1] is lenet
+    assert not capsys.readouterr().out

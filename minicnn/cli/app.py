@@ -16,7 +16,7 @@ import typer
 from minicnn import figures
 from minicnn._version import __version__
 from minicnn.attribution import top_classes
-from minicnn.data import Images
+from minicnn.data import Images, images_for
 from minicnn.data.bundled import bundled_path
 from minicnn.data.photo import photo, picture
 from minicnn.drawing import columns
@@ -31,6 +31,7 @@ from minicnn.onnx import load
 from minicnn.tape import Tape
 
 __all__ = [
+    "OWN_NUMBERS",
     "Device",
     "Folder",
     "Kernels",
@@ -48,6 +49,7 @@ __all__ = [
     "going_on",
     "keeping",
     "named_after",
+    "open_images",
     "open_model",
     "open_photo",
     "program",
@@ -105,6 +107,10 @@ Unseeded = Annotated[
     int, typer.Option("--seed", min=0, help="Taken as everywhere; nothing is random here.")
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, or a CUDA card: cuda:0.")]
+OWN_NUMBERS = (
+    "images normalised by the data set's own mean and deviation (the file does not say; see "
+    "--preprocess)"
+)
 Folder = Annotated[
     str,
     typer.Argument(
@@ -257,6 +263,16 @@ def open_photo(path: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
     file = bundled_path(path)
     x = photo(file, network.preprocess).astype(network.dtype, copy=False)
     return x, picture(file, network.preprocess)
+
+
+def open_images(where: str, network: Network, pattern: str | None = None) -> tuple[Images, Network]:
+    """The images of a folder or a data set, and the network, which reads photos as they are."""
+    found = images_for(where, network, pattern)
+    if found.how is None:
+        return found, network
+    print(OWN_NUMBERS)
+    source = {"minicnn.preprocess.source": "the data set's own"}
+    return found, network.derived(preprocess=found.how, metadata={**network.metadata, **source})
 
 
 def warn_if_assumed(network: Network) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from minicnn import figures
 from minicnn.cli.app import (
+    OWN_NUMBERS,
     Device,
     Kernels,
     Model,
@@ -134,6 +135,8 @@ def command(
     out = out or named_after(network.name, "landscape")
     file = save or out.with_suffix(".npz")
     check_outputs(out, file)
+    if network.preprocess is None or network.assumes_preprocess:
+        print(OWN_NUMBERS)
     images, labels = samples_of(network, read(data, split), samples, seed)
     curved, beside = None, file.with_name(f"{file.stem}_hessian.npz")
     with going_on(to_go_on), _naming(file):

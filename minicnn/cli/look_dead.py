@@ -24,6 +24,7 @@ from minicnn.cli.app import (
     check_outputs,
     keeping,
     named_after,
+    open_images,
     open_model,
     report_skipped,
     serving,
@@ -32,7 +33,6 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import images_for
 from minicnn.drawing import table
 from minicnn.look import DeadFilters, LayerLife, dead_filters
 
@@ -69,7 +69,7 @@ def command(
     check_device(device)
     check_outputs(out, save)
     network = open_model(model, preprocess, device)
-    folder = images_for(images, network)
+    folder, network = open_images(images, network)
     out = out or named_after(network.name, Path(images).resolve().name, "dead")
     check_outputs(out, save)
     warn_if_assumed(network)

@@ -26,6 +26,7 @@ from minicnn.cli.app import (
     check_outputs,
     keeping,
     named_after,
+    open_images,
     open_model,
     report_skipped,
     serving,
@@ -34,7 +35,6 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import images_for
 from minicnn.drawing import table
 from minicnn.errors import InputError
 from minicnn.look import Embedding, Features, aligned, embed, features, neighbour_accuracy, some
@@ -91,7 +91,7 @@ def command(
     network = open_model(model, preprocess, device)
     layers = [name.strip() for name in (layer or network.logits).split(",") if name.strip()]
     layers = [network.value_name(name) for name in layers]
-    folder = images_for(images, network, label_pattern)
+    folder, network = open_images(images, network, label_pattern)
     chosen = some(folder, most or len(folder), seed)
     out = out or named_after(
         network.name, Path(images).resolve().name, *layers, method, "3d" if dim == 3 else "", show

@@ -22,6 +22,7 @@ from minicnn.cli.app import (
     check_device,
     check_outputs,
     named_after,
+    open_images,
     open_model,
     open_photo,
     report_skipped,
@@ -30,7 +31,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images, images_for
+from minicnn.data import Images
 from minicnn.drawing import table, times
 from minicnn.errors import InputError, UnitError
 from minicnn.look import EffectiveField, Field, effective_field, receptive_fields
@@ -151,8 +152,9 @@ def _effective_figure(network: Network, found: EffectiveField, effective: str) -
 def _source(network: Network, effective: str, seed: int) -> Images:
     """A folder, or eight images of standard normal noise."""
     if effective != NOISE:
+        images, network = open_images(effective, network)
         warn_if_assumed(network)
-        return images_for(effective, network)
+        return images
     shape = network.default_shape(next(iter(network.inputs)))
     noise = np.random.default_rng(seed).standard_normal((8, *shape[1:]), np.float32)
     return Images(noise.astype(network.dtype))

@@ -27,6 +27,7 @@ from minicnn.cli.app import (
     check_outputs,
     keeping,
     named_after,
+    open_images,
     open_model,
     open_photo,
     report_skipped,
@@ -36,7 +37,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images, images_for
+from minicnn.data import Images
 from minicnn.data.bundled import bundled_path
 from minicnn.drawing import table
 from minicnn.look import Neighbours, nearest_images
@@ -76,7 +77,7 @@ def command(
     network = open_model(model, preprocess, device)
     layers = [name.strip() for name in (layer or network.logits).split(",") if name.strip()]
     layers = [network.value_name(name) for name in layers]
-    folder = images_for(images, network, label_pattern)
+    folder, network = open_images(images, network, label_pattern)
     itself = _itself(folder, query)
     out = out or named_after(
         network.name, Path(query).stem, "neighbours", Path(images).resolve().name, *layers

@@ -26,6 +26,7 @@ from minicnn.cli.app import (
     check_outputs,
     keeping,
     named_after,
+    open_images,
     open_model,
     open_photo,
     report_skipped,
@@ -35,7 +36,7 @@ from minicnn.cli.app import (
 )
 from minicnn.cli.look import look
 from minicnn.cli.progress import bar
-from minicnn.data import Images, images_for
+from minicnn.data import Images
 from minicnn.drawing import table
 from minicnn.errors import InputError, UnitError
 from minicnn.look import (
@@ -109,7 +110,7 @@ def unit_command(
     layer, channels = parsed(network, units)
     if not channels and not all_channels:
         raise InputError(f"Which channels of {layer}? Write {layer}:3,17, or add --all-channels.")
-    source = images_for(images, network)
+    source, network = open_images(images, network)
     which = "-".join(map(str, channels[:8]))
     out = out or named_after(network.name, layer, which, Path(images).resolve().name)
     checkpoint = checkpoint or Path(f"{out}.part.npz")

@@ -58,6 +58,8 @@ class Images:
         Relative to the folder; numbers for an array.
     skipped : dict
         Index and reason of each image that could not be read so far.
+    how : Preprocess, optional
+        How the images of an array were prepared, where the network does not say so.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Images:
         self.array = source if isinstance(source, np.ndarray) else None
         self.folder: Path | None = None
         self.skipped: dict[int, str] = {}
+        self.how: Preprocess | None = None
         if isinstance(source, np.ndarray):
             self.names = [str(i) for i in range(len(source))]
         elif isinstance(source, (str, os.PathLike)):
@@ -125,7 +128,7 @@ class Images:
     def picture(self, index: int, preprocess: Preprocess | None) -> np.ndarray:
         """One image as the network sees it, to look at: (H, W, 3), RGB in 0..1."""
         if self.array is not None:
-            return unprocessed(self.array[index : index + 1], preprocess)
+            return unprocessed(self.array[index : index + 1], self.how or preprocess)
         return picture(self.path(index), preprocess)
 
     def batches(

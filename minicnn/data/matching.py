@@ -90,7 +90,7 @@ def images_for(
         files, the archive of these, or a name such as "digits". What exists under a name goes
         before the name.
     network : Structure
-        Data sets are normalised as it says that it reads photos.
+        Data sets are normalised as it says that it reads photos, else by their own numbers.
     pattern : str, optional
         A regular expression that finds labels in the names of pictures; see `Images`.
 
@@ -130,7 +130,10 @@ def images_for(
         )
     data = normalised_for(read(where, "test"), network)
     _check_size(data, network)
-    return Images(data.array(), [data.classes[label] for label in data.labels])
+    found = Images(data.array(), [data.classes[label] for label in data.labels])
+    if network.preprocess is None or network.assumes_preprocess:
+        found.how = data.preprocess
+    return found
 
 
 def _check_size(data: Dataset, network: Structure) -> None:

@@ -166,7 +166,7 @@ def some(images: Images, most: int, seed: int = 0) -> Images:
     labels = [images.labels[i] for i in chosen]
     if images.array is not None:
         found = Images(images.array[chosen], labels)
-        found.names = [images.names[i] for i in chosen]
+        found.names, found.how = [images.names[i] for i in chosen], images.how
         return found
     return Images([images.path(int(i)) for i in chosen], labels)
 
