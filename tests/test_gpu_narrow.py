@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from conftest import on_cpu
+from endings import check_ending
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minicnn.kernels import Convolution, Packed, Window, reference, registry
-from minicnn.kernels.gpu import images, narrow
-from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
+from minicnn.kernels import Convolution, Window, reference, registry
+from minicnn.kernels.gpu import narrow
 
 # channels computed, channels read, size, kernel, stride, pads, dilation
 CASES = {
@@ -75,40 +75,7 @@ def test_any_geometry(data):
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_endings(cupy, rng, transposed):
-    """Bias, scale, shift, residual, mask by image, signs and rectification in one go."""
-    own, depth = 5, 40
-    window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
-    x = rng.standard_normal((3, depth, 6, 5)).astype(np.float32)
-    w = rng.standard_normal((depth, own, 3, 3) if transposed else (own, depth, 3, 3))
-    w = w.astype(np.float32)
-    bias, scale, shift = (rng.standard_normal(own).astype(np.float32) for _ in range(3))
-    residual = rng.standard_normal((3, own, 6, 5)).astype(np.float32)
-    mask, modes = rng.random((1, own, 6, 5)) > 0.4, np.array([MASK, RECTIFY, 3], np.int32)
-    if transposed:
-        plain = reference.conv_transpose(x, w, bias, window, 1, (6, 5))
-        problem = Convolution.backward(x, w, window, 1, (6, 5))
-    else:
-        plain = reference.conv(x, w, bias, window, 1)
-        problem = Convolution.forward(x, w, window, 1)
-    channel = (1, own, 1, 1)
-    value = plain * scale.reshape(channel) + shift.reshape(channel) + residual
-    value[[0, 2]] = np.where(mask, value[[0, 2]], 0)
-    signs = value > 0
-    value[1:] = np.maximum(value[1:], 0)
-
-    move = cupy.array
-    y = images.new_image(move(x), value.shape)
-    kept = images.unfilled(y, value.shape)
-    ending = Ending(
-        bias=move(bias), scale=move(scale), shift=move(shift),
-        residual=images.channels_last(move(residual)), modes=move(modes),
-        mask=Packed.pack(move(mask)), signs=kept,
-    )  # fmt: skip
-    packed = narrow.pack(move(w), 1, transposed)
-    narrow.run(images.channels_last(move(x)), packed, problem, y, ending)
-    np.testing.assert_allclose(y.get(), value, atol=1e-5 * np.abs(value).max())
-    near = np.abs(value) < 1e-4
-    assert ((kept.unpack().get() == signs) | near).all()
+    check_ending(cupy, rng, narrow.NARROW, 40, 5, transposed)
 
 
 def test_results_do_not_depend_on_the_batch(cupy, rng):

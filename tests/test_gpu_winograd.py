@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from endings import check_ending
 
-from minicnn.kernels import Convolution, Packed, Window, reference
-from minicnn.kernels.gpu import images
-from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
+from minicnn.kernels import Convolution, Window, reference
 from minicnn.kernels.gpu.winograd import Winograd, by_cublas
 
 # channels, filters, size, pads
@@ -43,26 +42,7 @@ def test_both_ways(cupy, rng, case, made, dtype):
 
 @pytest.mark.parametrize("made", [2, 4])
 def test_endings(cupy, rng, made):
-    window = Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
-    x = rng.standard_normal((3, 6, 7, 6))
-    w = rng.standard_normal((35, 6, 3, 3))
-    bias = rng.standard_normal(35)
-    residual = rng.standard_normal((3, 35, 7, 6))
-    mask = rng.random((1, 35, 7, 6)) > 0.5
-    modes = np.array([MASK, RECTIFY, MASK | RECTIFY], np.int32)
-    value = reference.conv(x, w, bias, window, 1) + residual
-    value[[0, 2]] = np.where(mask, value[[0, 2]], 0)
-    signs = value > 0
-    value[1:] = np.maximum(value[1:], 0)
-    move, method = cupy.array, Winograd(made)
-    y = images.new_image(move(x), value.shape)
-    kept = images.unfilled(y, value.shape)
-    ending = Ending(bias=move(bias), residual=images.channels_last(move(residual)),
-                    modes=move(modes), mask=Packed.pack(move(mask)), signs=kept)  # fmt: skip
-    problem = Convolution.forward(x, w, window, 1)
-    method.run(images.channels_last(move(x)), method.pack(move(w), 1, False), problem, y, ending)
-    np.testing.assert_allclose(y.get(), value, atol=1e-11)
-    np.testing.assert_array_equal(kept.unpack().get(), signs)
+    check_ending(cupy, rng, Winograd(made), 6, 35)
 
 
 def test_where_it_does_not_apply():
