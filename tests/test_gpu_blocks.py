@@ -10,7 +10,7 @@ from block_cases_more import CASES
 from minicnn import Tensor, grad
 from minicnn.blocks import AveragePool, AverageUnpool, Kept
 from minicnn.kernels.gpu.graphs import Uncapturable, capture
-from minicnn.planning.card import CAPTURABLE
+from minicnn.planning.capturable import CAPTURABLE
 
 every_case = pytest.mark.parametrize("case", CASES)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,15 @@ def test_the_bar_ends_in_an_arrow_where_losses_lie_above():
             figure.canvas.draw()
             bars = [a._colorbar for a in figure.axes if hasattr(a, "_colorbar")]
             assert [bar.extend for bar in bars] == [ends]
+
+
+@pytest.mark.parametrize("style", figures.LANDSCAPE_STYLES)
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("highest", [1e-9, 2.0, 5.0, 5.5])
+def test_a_highest_level_below_all_losses_can_be_drawn(style, log, highest):
+    high = replace(bowl(), loss=bowl().loss + 5)
+    figure = figures.landscapes_figure({"": high}, "t", style, log, highest)
+    figure.canvas.draw()
+    if not log:
+        bars = [a._colorbar for a in figure.axes if hasattr(a, "_colorbar")]
+        assert all(bar.vmax == pytest.approx(highest) for bar in bars)

@@ -212,7 +212,10 @@ def _levels(
         low = max(low, SMALLEST, high * 1e-6)
         high = max(high, low * 1.01)
         return np.geomspace(low, high, LEVELS), LogNorm(low, high)
-    levels = np.array(MaxNLocator(LEVELS).tick_values(low, max(high, low + 1e-6)))
+    if low >= high and highest:  # all lies above
+        low = 0.0
+    high = high if high > low else low + 1e-6
+    levels = np.array(MaxNLocator(LEVELS).tick_values(low, high))
     if highest:  # the last line lies where it was asked for
         levels = np.append(levels[levels < high - 0.2 * (levels[1] - levels[0])], high)
     return levels, Normalize(float(levels[0]), float(levels[-1]))

@@ -16,82 +16,27 @@ from typing import Any
 import numpy as np
 
 from minicnn.blocks import (
-    LRN,
-    Abs,
     Add,
-    AveragePool,
-    AverageUnpool,
     BatchNorm,
-    BroadcastTo,
-    Celu,
-    Clip,
     Concat,
     Conv,
     ConvTranspose,
-    Cos,
-    DepthToSpace,
     Divide,
-    Elu,
-    Erf,
     Exp,
-    Flatten,
-    Gather,
-    Gelu,
-    GroupNormalise,
-    HardSigmoid,
-    HardSwish,
-    Identity,
-    LeakyReLU,
     Linear,
     Log,
-    LogSoftmax,
-    LRNTransposed,
     Mask,
     MatMul,
-    Maximum,
-    MaxPool,
-    Mean,
-    Minimum,
-    Mish,
     Multiply,
-    Normalise,
     Packed,
-    Pad,
-    PadFromInside,
-    Place,
-    Power,
-    PReLU,
-    PutAdd,
     ReLU,
-    Resample,
-    ResampleTransposed,
-    Reshape,
-    Resize,
     Scale,
-    Selu,
     Shape,
     Sigmoid,
-    Sign,
-    Sin,
-    Slice,
-    Softmax,
-    Softplus,
-    Softsign,
-    SpaceToDepth,
-    Sqrt,
-    Squeeze,
     Stacked,
     Subtract,
-    Sum,
-    SumTo,
-    Swish,
-    Take,
     Tanh,
-    ThresholdedReLU,
-    Transpose,
     Unpool,
-    UnpoolCenter,
-    Unsqueeze,
 )
 from minicnn.graph import Node
 from minicnn.kernels import Convolution, registry, unpool
@@ -100,39 +45,12 @@ from minicnn.kernels.gpu import dense
 from minicnn.kernels.gpu.ending import MASK, RECTIFY, Ending
 from minicnn.kernels.gpu.graphs import Uncapturable
 from minicnn.kernels.gpu.images import channels_last, new_image, per_channel
+from minicnn.planning.capturable import CAPTURABLE
 from minicnn.planning.captured import Captured, KeptBits, give_way
 from minicnn.planning.grouping import Group, gates, grouped
 from minicnn.planning.packs import Packs
 
 __all__ = ["CardPlan"]
-
-CAPTURABLE = (
-    *(Abs, Add, AveragePool, AverageUnpool, BatchNorm, BroadcastTo, Celu, Clip, Cos, DepthToSpace),
-    *(Divide, Elu, Erf, Exp, Flatten, Gather, Gelu, GroupNormalise, HardSigmoid, HardSwish),
-    *(Identity, LeakyReLU, Log, LogSoftmax, LRN, LRNTransposed, Mask, Maximum, MaxPool, Mean),
-    *(Minimum, Mish, Multiply, Normalise, Pad, PadFromInside, Place, Power, PReLU, PutAdd, ReLU),
-    *(
-        Resample,
-        ResampleTransposed,
-        Reshape,
-        Resize,
-        Scale,
-        Selu,
-        Sigmoid,
-        Sign,
-        Sin,
-        Slice,
-        Softmax,
-    ),
-    *(Softplus, Softsign, SpaceToDepth, Sqrt, Squeeze, Subtract, Sum, SumTo, Swish, Take, Tanh),
-    *(ThresholdedReLU, Transpose, Unpool, UnpoolCenter, Unsqueeze),
-)
-"""Blocks whose work is kernels on arrays of the card alone, once tables of theirs lie there.
-
-Average pools of other ranks than two still copy from the host, and say so when it is tried. What is
-not here is not captured: CuPy's own functions may copy from the host without a word, and a graph
-would copy from memory that is gone.
-"""
 
 ELEMENTWISE = (Add, Divide, Exp, Log, Multiply, Scale, Sigmoid, Subtract, Tanh)
 """Blocks without a statistic that do the same to every number."""
